@@ -1,0 +1,104 @@
+// Package engine is what the training loop knows of a machine that computes networks.
+//
+// An Engine compiles a program (an encoder, heads, and passes over views) into a Network, which owns the weights, the
+// momentum copy, the optimiser's state and every buffer. The caller fills Input, calls Forward for each pass, reads
+// Tap, writes TapGradient, calls Backward for each pass with gradient, then Step and UpdateMomentum.
+package engine
+
+import "github.com/asterism-ssl/asterism/core/protocol"
+
+// Mode says what a network is compiled for.
+type Mode int
+
+// Train keeps activations for gradients, and batch norm uses the batch's statistics; Infer uses running statistics.
+const (
+	Train Mode = iota
+	Infer
+)
+
+// Precision is the type in which products are computed and activations stored.
+type Precision string
+
+// Float32 is the only precision yet.
+const Float32 Precision = "float32"
+
+// Program is what a network must compute, resolved: models instead of components.
+type Program struct {
+	Encoder *protocol.Model
+	Heads   []*protocol.Head
+	Passes  []*protocol.Pass
+	Taps    []*protocol.Tap
+	// Momentum says whether there is a momentum network: a copy of encoder and heads that follows the online one.
+	Momentum bool
+}
+
+// Options of a compilation.
+type Options struct {
+	Mode      Mode
+	Batch     int       // samples of one Forward
+	Precision Precision // "" means Float32
+	Threads   int       // 0 means all processors
+	Seed      uint64    // of the initial weights: keyed by (seed, "init", network-independent parameter name)
+}
+
+// Cost is what a compiled network takes. FLOPs count a multiply-add as two.
+type Cost struct {
+	Parameters   int64 // trained values of the online network
+	Bytes        int64 // memory of weights, optimiser, gradients and activations together
+	ForwardFLOPs int64 // of one sample through the encoder
+	StepFLOPs    int64 // of one whole step: every pass, forward and backward
+}
+
+// Optimiser is the update of one step: SGD with momentum (PyTorch's form: v ← μv + g + λw; w ← w − ηv).
+type Optimiser struct {
+	LR, Momentum, WeightDecay float64
+}
+
+// Array is a named array of a network, in the layout of the model description (PyTorch's).
+type Array struct {
+	Name  string // "encoder.layer1.0.conv1.weight", "head.projector.0.weight"
+	Shape []int64
+	Data  []float32
+}
+
+// Network is a compiled program. It is not safe for concurrent use. Its slices stay valid, at the same address, until
+// Close. The same inputs give the same bits for any number of threads.
+type Network interface {
+	Cost() Cost
+	// Input is the buffer that the caller fills before Forward of the pass: [batch, spatial…, bands].
+	Input(pass string) []float32
+	// Forward computes one pass. n ≤ batch samples are valid in Infer mode; in Train mode n must be the batch.
+	Forward(pass string, n int) error
+	// Tap is the output that a tap names, [batch, width], after Forward of its pass.
+	Tap(name string) []float32
+	// TapShape is its shape without the batch.
+	TapShape(name string) []int64
+	// TapGradient is the buffer for the loss's gradient at a tap of a pass with gradient.
+	TapGradient(name string) []float32
+	// Backward adds the gradients of one pass to those of the step.
+	Backward(pass string) error
+	// Step updates the online weights and clears the gradients.
+	Step(o Optimiser) error
+	// UpdateMomentum moves the trained parameters of the momentum network: w′ ← m·w′ + (1−m)·w. Buffers evolve on their own.
+	UpdateMomentum(m float64)
+	// Params gives the online network's parameters and buffers, names sorted; SetParams replaces those it is given and
+	// fails on an unknown name or a different shape.
+	Params() []Array
+	SetParams([]Array) error
+	// State gives everything a checkpoint needs: the parameters, "momentum." copies and "optimiser." velocities.
+	State() []Array
+	SetState([]Array) error
+	Close() error
+}
+
+// Engine compiles programs.
+type Engine interface {
+	Name() string
+	// Revision is raised when the engine's results change.
+	Revision() int
+	// Describe says how it computes here: "AVX-512, 2 threads".
+	Describe() string
+	// Cost plans without taking memory.
+	Cost(p Program, o Options) (Cost, error)
+	Compile(p Program, o Options) (Network, error)
+}

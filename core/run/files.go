@@ -1,0 +1,186 @@
+package run
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+// Manifest is manifest.json: what a run used and where it stands. Everything recorded here that is not part of a stage's
+// key (binary, threads, paths) explains a result and never changes it.
+type Manifest struct {
+	Name       string            `json:"name"`
+	ID         string            `json:"id"`         // name-hash8, the directory's name
+	Experiment string            `json:"experiment"` // absolute path of the file
+	Status     string            `json:"status"`     // "running", "interrupted", "failed", "done"
+	Error      string            `json:"error,omitempty"`
+	Started    time.Time         `json:"started"`
+	Finished   time.Time         `json:"finished,omitzero"`
+	Version    string            `json:"version"` // of asterism
+	Binary     string            `json:"binary"`  // SHA-256 of the executable
+	Machine    Machine           `json:"machine"`
+	Plugins    map[string]string `json:"plugins"` // name → version
+	Stages     []StageRecord     `json:"stages"`
+	Notices    []Notice          `json:"notices,omitempty"`
+}
+
+// Machine describes where a run was made.
+type Machine struct {
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+	CPU     string `json:"cpu"`
+	Threads int    `json:"threads"`
+	Engine  string `json:"engine"` // "native: AVX-512, 2 threads"
+}
+
+// StageRecord is one stage of a run.
+type StageRecord struct {
+	Name    string  `json:"name"` // "data", "train", "embed", "untrained", "task morphology"
+	Key     string  `json:"key"`
+	Reused  bool    `json:"reused"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Notice counts things that a user should know of and that stopped nothing.
+type Notice struct {
+	Where    string   `json:"where"` // "data.sources.1 images.folder"
+	What     string   `json:"what"`  // "undecodable files"
+	Count    int      `json:"count"`
+	Examples []string `json:"examples"`
+}
+
+// MetricLine is one line of metrics.jsonl.
+type MetricLine struct {
+	Step      uint64             `json:"step"`
+	Epoch     float64            `json:"epoch"`
+	Seconds   float64            `json:"seconds"` // of training so far, over all sittings
+	Loss      float64            `json:"loss"`
+	LR        float64            `json:"lr"`
+	ImagesPS  float64            `json:"images_per_s"`
+	StallFrac float64            `json:"stall"` // share of the time spent waiting for views
+	Metrics   map[string]float64 `json:"metrics,omitempty"`
+}
+
+// Plan is plan.json: shapes and costs, known before anything is computed.
+type Plan struct {
+	Name      string        `json:"name"`
+	Sources   []PlanSource  `json:"sources"`
+	Frame     Shape         `json:"frame"`
+	Views     []PlanView    `json:"views"`
+	Encoder   PlanNetwork   `json:"encoder"`
+	Heads     []PlanNetwork `json:"heads"`
+	Objective string        `json:"objective"`
+	Facts     []PlanFact    `json:"facts"` // effective negatives, steps, memory, …
+	Tasks     []PlanTask    `json:"tasks"`
+}
+
+// Shape is the shape of one sample with its bands.
+type Shape struct {
+	Shape []int64  `json:"shape"` // spatial…, bands
+	Bands []string `json:"bands"`
+	Flux  string   `json:"flux"`
+}
+
+// PlanSource is one dataset of the plan.
+type PlanSource struct {
+	Component string   `json:"component"`
+	Count     int      `json:"count"`
+	Sample    Shape    `json:"sample"`
+	Columns   []string `json:"columns"`
+	Notices   []Notice `json:"notices,omitempty"`
+}
+
+// PlanView is one pipeline, link by link.
+type PlanView struct {
+	Name  string     `json:"name"`
+	Links []PlanLink `json:"links"`
+}
+
+// PlanLink is one augmentation and what leaves it.
+type PlanLink struct {
+	Component string `json:"component"`
+	Leaves    Shape  `json:"leaves"`
+}
+
+// PlanNetwork is an encoder or a head.
+type PlanNetwork struct {
+	Name       string      `json:"name"`
+	Component  string      `json:"component,omitempty"`
+	Parameters int64       `json:"parameters"`
+	FLOPs      int64       `json:"flops"` // forward, one sample
+	Output     []int64     `json:"output"`
+	Layers     []PlanLayer `json:"layers,omitempty"`
+}
+
+// PlanLayer is one layer with the shape that leaves it.
+type PlanLayer struct {
+	Name  string  `json:"name"`
+	Op    string  `json:"op"`
+	Shape []int64 `json:"shape"`
+	FLOPs int64   `json:"flops"`
+}
+
+// PlanFact is one line of the plan.
+type PlanFact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// PlanTask is one question of the plan.
+type PlanTask struct {
+	Name      string   `json:"name"`
+	Component string   `json:"component"`
+	Labels    []string `json:"labels"`
+}
+
+// The arms of a task: the representation under test and what it is held against.
+const (
+	Learned   = "learned"   // the trained encoder
+	Untrained = "untrained" // the same encoder with its initial weights
+	Constant  = "constant"  // representations without information: the majority class, the constant prediction
+)
+
+// TaskResult is tasks/NAME/result.json: everything that the table and the report show of a task.
+type TaskResult struct {
+	Task      string     `json:"task"`
+	Component string     `json:"component"`
+	Part      string     `json:"part"` // "test": what the scores are measured on
+	FitRows   int        `json:"fit_rows"`
+	ScoreRows int        `json:"score_rows"`
+	Scores    []Score    `json:"scores"`
+	Figures   []FigureAs `json:"figures"` // of the learned arm, with all labels, first draw
+}
+
+// Score is one number with its spread over the draws of labels.
+type Score struct {
+	Arm    string    `json:"arm"`
+	Labels string    `json:"labels"` // "50" or "all"
+	Metric string    `json:"metric"`
+	Better string    `json:"better"` // "higher", "lower", ""
+	Doc    string    `json:"doc"`
+	Draws  []float64 `json:"draws"`
+	Mean   float64   `json:"mean"`
+	Std    float64   `json:"std"` // standard deviation over draws; 0 for one draw
+}
+
+// FigureAs is a figure as data, with the pictures of its objects when it shows objects.
+type FigureAs struct {
+	Figure *protocol.Figure `json:"-"`
+	Data   json.RawMessage  `json:"data"` // protojson of protocol.Figure
+	Lines  []PanelLine      `json:"lines,omitempty"`
+}
+
+// PanelLine is a query and its neighbours with their pictures, files in tasks/NAME/figures.
+type PanelLine struct {
+	Query   PanelObject   `json:"query"`
+	Answers []PanelObject `json:"answers"`
+}
+
+// PanelObject is one picture.
+type PanelObject struct {
+	ID    string  `json:"id"`
+	Image string  `json:"image"` // PNG file, relative to tasks/NAME
+	Value float64 `json:"value"` // similarity to the query
+	Label string  `json:"label,omitempty"`
+}
