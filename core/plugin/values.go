@@ -1,0 +1,34 @@
+// Package plugin starts and supervises plugin processes and calls their components.
+package plugin
+
+import "github.com/asterism-ssl/asterism/core/protocol"
+
+// Ref names a component of an experiment with its configuration, and says where it stands for errors.
+type Ref struct {
+	Name   string // "sky.rotate"
+	Config []byte // JSON, concrete
+	Path   string // CUE path: "views.train.0"
+	Where  string // file:line:column
+}
+
+// Record is one object as a dataset delivers it. Pixels are views of shared memory, valid until the next Read.
+type Record struct {
+	Index  int
+	ID     string
+	Shape  []int     // spatial…, bands
+	U8     []byte    // one of the two, as the catalogue says
+	F32    []float32 //
+	Values []*protocol.Value
+	Bad    string // why the record is left out; then nothing else is set
+}
+
+// Tensor is a named array on the host's side of the border. One of the data slices is set.
+type Tensor struct {
+	Name       string
+	Shape      []int64
+	F32        []float32
+	F64        []float64
+	I64        []int64
+	U8         []byte
+	Categories []string
+}
