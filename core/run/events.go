@@ -62,6 +62,10 @@ func globEscape(dir string) string {
 // OpenEvents opens the event file at path for writing from offset on: 0 starts it anew, any other offset is one that
 // Offset gave, and what was written after it is cut off, so that a run resumed from a checkpoint shows no step twice.
 func OpenEvents(path string, offset int64) (*EventWriter, error) {
+	return openEvents(path, offset, time.Now())
+}
+
+func openEvents(path string, offset int64, now time.Time) (*EventWriter, error) {
 	failed := func(err error) error {
 		return &fault.Error{Op: "run", Kind: fault.Resource, Where: path, What: "cannot write the TensorBoard events", Err: err}
 	}
@@ -84,7 +88,7 @@ func OpenEvents(path string, offset int64) (*EventWriter, error) {
 	}
 	if offset == 0 {
 		// Event{wall_time = 1, file_version = 3}: TensorBoard wants it first.
-		w.event = appendWallTime(w.event[:0], time.Now())
+		w.event = appendWallTime(w.event[:0], now)
 		w.event = protowire.AppendTag(w.event, 3, protowire.BytesType)
 		w.event = protowire.AppendString(w.event, "brain.Event:2")
 		if err := w.append(); err != nil {
@@ -134,7 +138,7 @@ func (w *EventWriter) Close() error { return errors.Join(w.file.Sync(), w.file.C
 
 func appendWallTime(b []byte, t time.Time) []byte {
 	b = protowire.AppendTag(b, 1, protowire.Fixed64Type)
-	return protowire.AppendFixed64(b, math.Float64bits(float64(t.UnixNano())/1e9))
+	return protowire.AppendFixed64(b, math.Float64bits(float64(t.Unix())+float64(t.Nanosecond())/1e9))
 }
 
 // append frames w.event as a TFRecord and writes it: length (8 bytes), its checksum (4), the data, their checksum (4), all

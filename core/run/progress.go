@@ -149,7 +149,13 @@ func (p *Progress) Update(done, total int, fields ...Field) {
 	p.updated, p.done, p.total = true, done, total
 	p.fields = append(p.fields[:0], fields...)
 	p.pace.add(now, done)
-	every := map[string]time.Duration{ProgressBar: 100 * time.Millisecond, ProgressPlain: 5 * time.Second, ProgressJSON: time.Second}[p.mode]
+	every := 5 * time.Second
+	switch p.mode {
+	case ProgressBar:
+		every = 100 * time.Millisecond
+	case ProgressJSON:
+		every = time.Second
+	}
 	last := total > 0 && done >= total
 	if !first && !(last && p.mode != ProgressPlain) && now.Sub(p.shown) < every {
 		return
