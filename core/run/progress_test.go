@@ -115,7 +115,7 @@ func terminal(s string, columns int) []string {
 			if column+runeWidth(r) > columns {
 				screen, column = append(screen, nil), 0
 			}
-			cell := []rune{r, 0}[:min(2, max(1, runeWidth(r)))] // a wide character takes two cells
+			cell := []rune{r, 0}[:runeWidth(r)] // a wide character takes two cells, a combining one none
 			*row() = append((*row())[:column], append(cell, (*row())[min(len(*row()), column+len(cell)):]...)...)
 			column += len(cell)
 		}
