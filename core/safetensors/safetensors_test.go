@@ -1,4 +1,4 @@
-package engine
+package safetensors
 
 import (
 	"bytes"
@@ -14,17 +14,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-func ExampleWriteArrays() {
+func Example() {
 	dir, _ := os.MkdirTemp("", "weights")
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "weights.safetensors")
-	weights := []Array{{Name: "encoder.fc.bias", Shape: []int64{2}, Data: []float32{1, -2}}}
-	if err := WriteArrays(path, weights, map[string]string{"made_by": "an example"}); err != nil {
+	weights := []Array{Of("encoder.fc.bias", []int64{2}, []float32{1, -2})}
+	if err := Write(path, weights, map[string]string{"made_by": "an example"}); err != nil {
 		fmt.Println(err)
 	}
-	arrays, metadata, err := ReadArrays(path)
-	fmt.Println(arrays, metadata, err)
-	// Output: [{encoder.fc.bias [2] [1 -2]}] map[made_by:an example] <nil>
+	arrays, metadata, err := Read(path)
+	fmt.Println(arrays[0].Name, Values[float32](arrays[0]), metadata, err)
+	// Output: encoder.fc.bias [1 -2] map[made_by:an example] <nil>
 }
 
 func TestArraysComeBackAsTheyWere(t *testing.T) {
@@ -35,18 +35,27 @@ func TestArraysComeBackAsTheyWere(t *testing.T) {
 		for _, name := range names {
 			shape := rapid.SliceOfN(rapid.Int64Range(0, 4), 0, 3).Draw(t, "shape")
 			n, _ := values(shape)
-			arrays = append(arrays, Array{name, shape, rapid.SliceOfN(rapid.Float32(), int(n), int(n)).Draw(t, "data")})
+			switch rapid.IntRange(0, 3).Draw(t, "type") {
+			case 0:
+				arrays = append(arrays, Of(name, shape, rapid.SliceOfN(rapid.Float32(), int(n), int(n)).Draw(t, "data")))
+			case 1:
+				arrays = append(arrays, Of(name, shape, rapid.SliceOfN(rapid.Float64(), int(n), int(n)).Draw(t, "data")))
+			case 2:
+				arrays = append(arrays, Of(name, shape, rapid.SliceOfN(rapid.Int64(), int(n), int(n)).Draw(t, "data")))
+			case 3:
+				arrays = append(arrays, Of(name, shape, rapid.SliceOfN(rapid.Byte(), int(n), int(n)).Draw(t, "data")))
+			}
 		}
-		if err := WriteArrays(path, arrays, nil); err != nil {
+		if err := Write(path, arrays, nil); err != nil {
 			t.Fatal(err)
 		}
-		back, _, err := ReadArrays(path)
+		back, _, err := Read(path)
 		if err != nil || len(back) != len(arrays) {
 			t.Fatalf("%d of %d arrays came back: %v", len(back), len(arrays), err)
 		}
 		for _, a := range arrays {
 			for _, b := range back {
-				if a.Name == b.Name && fmt.Sprint(a.Shape, a.Data) != fmt.Sprint(b.Shape, b.Data) {
+				if a.Name == b.Name && fmt.Sprint(a.DType, a.Shape, a.Data) != fmt.Sprint(b.DType, b.Shape, b.Data) {
 					t.Fatalf("%v became %v", a, b)
 				}
 			}
@@ -59,7 +68,7 @@ func TestArraysComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestUnwritableFolderIsSaid(t *testing.T) {
-	err := WriteArrays(filepath.Join(t.TempDir(), "none", "w.safetensors"), nil, nil)
+	err := Write(filepath.Join(t.TempDir(), "none", "w.safetensors"), nil, nil)
 	if err == nil || fault.KindOf(err) != fault.Resource {
 		t.Fatalf("got %v", err)
 	}
@@ -75,7 +84,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"too few for a header":        {1, 2},
 		"its header claims":           binary.LittleEndian.AppendUint64(nil, 1<<62),
 		"not JSON":                    file("{]", 0),
-		"only F32 is read":            file(`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 4),
+		"F32, F64, I64 and U8 are read":            file(`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 4),
 		"is impossible":               file(`{"a":{"dtype":"F32","shape":[9000000000000000000,4],"data_offsets":[0,4]}}`, 4),
 		"claims the bytes [0 16]":     file(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, 8),
 		"claims the bytes [-8 8]":     file(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[-8,8]}}`, 8),
@@ -89,7 +98,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 	}
 }
 
-func FuzzReadArrays(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	f.Add(file(`{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"__metadata__":{"x":"y"}}`, 8))
 	f.Add(file(`{}`, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -98,10 +107,10 @@ func FuzzReadArrays(f *testing.F) {
 			return
 		}
 		path := filepath.Join(t.TempDir(), "w")
-		if err := WriteArrays(path, arrays, metadata); err != nil {
+		if err := Write(path, arrays, metadata); err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		back, again, err := ReadArrays(path)
+		back, again, err := Read(path)
 		if err != nil || len(back) != len(arrays) || len(metadata) > 0 && !reflect.DeepEqual(metadata, again) {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}
