@@ -81,16 +81,16 @@ func file(header string, body int) []byte {
 
 func TestDamagedFilesAreRefused(t *testing.T) {
 	for say, b := range map[string][]byte{
-		"too few for a header":        {1, 2},
-		"its header claims":           binary.LittleEndian.AppendUint64(nil, 1<<62),
-		"not JSON":                    file("{]", 0),
-		"F32, F64, I64 and U8 are read":            file(`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 4),
-		"is impossible":               file(`{"a":{"dtype":"F32","shape":[9000000000000000000,4],"data_offsets":[0,4]}}`, 4),
-		"claims the bytes [0 16]":     file(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, 8),
-		"claims the bytes [-8 8]":     file(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[-8,8]}}`, 8),
-		"starts at byte 0":            file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4),
-		"4 bytes follow":              file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 8),
-		"its metadata are not string": file(`{"__metadata__":{"a":1}}`, 0),
+		"too few for a header":          {1, 2},
+		"its header claims":             binary.LittleEndian.AppendUint64(nil, 1<<62),
+		"not JSON":                      file("{]", 0),
+		"F32, F64, I64 and U8 are read": file(`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 4),
+		"is impossible":                 file(`{"a":{"dtype":"F32","shape":[9000000000000000000,4],"data_offsets":[0,4]}}`, 4),
+		"claims the bytes [0 16]":       file(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, 8),
+		"claims the bytes [-8 8]":       file(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[-8,8]}}`, 8),
+		"starts at byte 0":              file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4),
+		"4 bytes follow":                file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 8),
+		"its metadata are not string":   file(`{"__metadata__":{"a":1}}`, 0),
 	} {
 		if _, _, err := readArrays(bytes.NewReader(b), int64(len(b))); err == nil || !strings.Contains(err.Error(), say) {
 			t.Errorf("want %q, got %v", say, err)
