@@ -48,6 +48,11 @@ func faultOf(err error) *protocol.Fault {
 	var data DataError
 	var resource ResourceError
 	f := &protocol.Fault{What: err.Error()}
+	var link linkError
+	if errors.As(err, &link) {
+		f.Link = link.position
+		err = link.err
+	}
 	switch {
 	case errors.As(err, &field):
 		f.Cause, f.Field, f.Advice = protocol.Fault_CONFIG, field.Field, field.Advice

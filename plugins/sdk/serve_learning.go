@@ -1,0 +1,253 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+type encoderServer struct {
+	protocol.UnimplementedEncoderServer
+	*server
+}
+
+// Build asks the author for the model.
+func (s encoderServer) Build(_ context.Context, r *protocol.BuildRequest) (*protocol.Model, error) {
+	i, a, err := find[Architecture](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	var m *protocol.Model
+	err = protect(i.name, func() (err error) {
+		m, err = a.Describe(r.Input)
+		return err
+	})
+	if err == nil && m == nil {
+		err = fmt.Errorf("Describe gave neither an error nor a model")
+	}
+	return m, err
+}
+
+type objectiveServer struct {
+	protocol.UnimplementedObjectiveServer
+	*server
+}
+
+// Plan asks the author for the program.
+func (s objectiveServer) Plan(_ context.Context, r *protocol.ProgramRequest) (*protocol.Program, error) {
+	i, l, err := find[Learner](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	var p *protocol.Program
+	err = protect(i.name, func() (err error) {
+		p, err = l.Plan(r)
+		return err
+	})
+	if err == nil && p == nil {
+		err = fmt.Errorf("Plan gave neither an error nor a program")
+	}
+	return p, err
+}
+
+// Loss gives one step to the author.
+func (s objectiveServer) Loss(_ context.Context, r *protocol.LossRequest) (*protocol.LossAnswer, error) {
+	i, l, err := find[Learner](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	c := &call{server: s.server}
+	defer c.end()
+	step := &Step{Step: r.Step}
+	if step.Taps, err = c.byName(r.Taps, false); err != nil {
+		return nil, err
+	}
+	if step.Gradients, err = c.byName(r.Gradients, true); err != nil {
+		return nil, err
+	}
+	if step.Labels, err = c.byName(r.Labels, false); err != nil {
+		return nil, err
+	}
+	var a *protocol.LossAnswer
+	err = protect(i.name, func() (err error) {
+		a, err = l.Loss(step)
+		return err
+	})
+	if err == nil && a == nil {
+		err = fmt.Errorf("Loss gave neither an error nor a loss")
+	}
+	return a, err
+}
+
+// State copies what a checkpoint must keep.
+func (s objectiveServer) State(_ context.Context, r *protocol.StateRequest) (*protocol.StateAnswer, error) {
+	i, l, err := find[Learner](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	c := &call{server: s.server}
+	defer c.end()
+	room, err := c.room(r.Slot)
+	if err != nil {
+		return nil, err
+	}
+	var state []Tensor
+	if err := protect(i.name, func() error { state = l.State(); return nil }); err != nil {
+		return nil, err
+	}
+	tensors, err := room.tensors(state, "Program.StateBytes")
+	return &protocol.StateAnswer{Tensors: tensors}, err
+}
+
+// SetState puts it back. The author gets copies: the memory of the call ends with it.
+func (s objectiveServer) SetState(_ context.Context, r *protocol.SetStateRequest) (*protocol.StateSet, error) {
+	i, l, err := find[Learner](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	c := &call{server: s.server}
+	defer c.end()
+	state, err := c.all(r.Tensors)
+	if err != nil {
+		return nil, err
+	}
+	for k := range state {
+		state[k] = state[k].clone()
+	}
+	return &protocol.StateSet{}, protect(i.name, func() error { return l.SetState(state) })
+}
+
+func (t Tensor) clone() Tensor {
+	t.F32 = append([]float32(nil), t.F32...)
+	t.F64 = append([]float64(nil), t.F64...)
+	t.I64 = append([]int64(nil), t.I64...)
+	return t
+}
+
+type taskServer struct {
+	protocol.UnimplementedTaskServer
+	*server
+}
+
+// Needs asks the author.
+func (s taskServer) Needs(_ context.Context, r *protocol.TaskNeedsRequest) (*protocol.TaskNeeds, error) {
+	i, p, err := find[Predictor](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	var n *protocol.TaskNeeds
+	err = protect(i.name, func() (err error) {
+		n, err = p.Needs(r)
+		return err
+	})
+	if err == nil && n == nil {
+		err = fmt.Errorf("Needs gave neither an error nor an answer")
+	}
+	return n, err
+}
+
+// Fit gives the training rows to the author and copies the state into the slot.
+func (s taskServer) Fit(_ context.Context, r *protocol.FitRequest) (*protocol.FitAnswer, error) {
+	i, p, err := find[Predictor](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{server: s.server}
+	defer c.end()
+	room, err := c.room(r.Slot)
+	if err != nil {
+		return nil, err
+	}
+	f := &FitData{Seed: r.Seed, Samples: r.Samples}
+	if f.X, err = c.given(&protocol.NamedTensor{Name: "x", Tensor: r.X}, false); err != nil {
+		return nil, err
+	}
+	if f.Labels, err = c.byName(r.Labels, false); err != nil {
+		return nil, err
+	}
+	if r.Weights != nil {
+		if f.Weights, err = view[float64](c, r.Weights, false); err != nil {
+			return nil, err
+		}
+	}
+	var state []Tensor
+	err = protect(i.name, func() (err error) {
+		state, err = p.Fit(f)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	tensors, err := room.tensors(state, "TaskNeeds.StateBytes")
+	return &protocol.FitAnswer{State: tensors}, err
+}
+
+// Predict gives representations and the state to the author and copies the columns into the slot.
+func (s taskServer) Predict(_ context.Context, r *protocol.PredictRequest) (*protocol.PredictAnswer, error) {
+	i, p, err := find[Predictor](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{server: s.server}
+	defer c.end()
+	room, err := c.room(r.Slot)
+	if err != nil {
+		return nil, err
+	}
+	x, err := c.given(&protocol.NamedTensor{Name: "x", Tensor: r.X}, false)
+	if err != nil {
+		return nil, err
+	}
+	state, err := c.all(r.State)
+	if err != nil {
+		return nil, err
+	}
+	var columns []Tensor
+	err = protect(i.name, func() (err error) {
+		columns, err = p.Predict(state, x)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	tensors, err := room.tensors(columns, "TaskNeeds.PredictionBytes")
+	return &protocol.PredictAnswer{Columns: tensors}, err
+}
+
+// Score gives predictions and labels to the author.
+func (s taskServer) Score(_ context.Context, r *protocol.ScoreRequest) (*protocol.ScoreAnswer, error) {
+	i, p, err := find[Predictor](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{server: s.server}
+	defer c.end()
+	d := &ScoreData{}
+	if d.Predictions, err = c.all(r.Predictions); err != nil {
+		return nil, err
+	}
+	if d.Labels, err = c.byName(r.Labels, false); err != nil {
+		return nil, err
+	}
+	if d.FitLabels, err = c.byName(r.FitLabels, false); err != nil {
+		return nil, err
+	}
+	var a *protocol.ScoreAnswer
+	err = protect(i.name, func() (err error) {
+		a, err = p.Score(d)
+		return err
+	})
+	if err == nil && a == nil {
+		err = fmt.Errorf("Score gave neither an error nor an answer")
+	}
+	return a, err
+}
