@@ -10,6 +10,7 @@ package fault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -161,4 +162,32 @@ func Print(w io.Writer, err error) {
 			}
 		}
 	}
+}
+
+// PrintJSON writes err for a program: one object with the list of its faults.
+func PrintJSON(w io.Writer, err error) {
+	type entry struct {
+		Kind   string `json:"kind"`
+		Where  string `json:"where,omitempty"`
+		Path   string `json:"path,omitempty"`
+		Plugin string `json:"plugin,omitempty"`
+		What   string `json:"what"`
+		Do     string `json:"do,omitempty"`
+		Log    string `json:"log,omitempty"`
+	}
+	var out struct {
+		Errors []entry `json:"errors"`
+		Exit   int     `json:"exit"`
+	}
+	out.Exit = KindOf(err).ExitCode()
+	for _, e := range All(err) {
+		what := e.What
+		if e.Err != nil {
+			what = strings.TrimPrefix(what+": "+e.Err.Error(), ": ")
+		}
+		out.Errors = append(out.Errors, entry{e.Kind.String(), e.Where, e.Path, e.Plugin, what, e.Do, e.Log})
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.Encode(out)
 }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/asterism-ssl/asterism/core/engine/native"
+	"github.com/asterism-ssl/asterism/core/experiment"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/flow"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/stage"
+	"github.com/asterism-ssl/asterism/plugins/classify"
+	"github.com/asterism-ssl/asterism/plugins/contrast"
+	"github.com/asterism-ssl/asterism/plugins/images"
+	"github.com/asterism-ssl/asterism/plugins/neighbours"
+	"github.com/asterism-ssl/asterism/plugins/photoz"
+	"github.com/asterism-ssl/asterism/plugins/resnet"
+	"github.com/asterism-ssl/asterism/plugins/sdk"
+	"github.com/asterism-ssl/asterism/plugins/sky"
+	"github.com/asterism-ssl/asterism/plugins/skysim"
+	"github.com/asterism-ssl/asterism/plugins/supervised"
+	"github.com/asterism-ssl/asterism/registry"
+)
+
+// firstParty are the plugins in this binary, written as a third party would write them. They run in a process of their
+// own like all others: the binary starts itself as `asterism plugin serve NAME`.
+func firstParty() []sdk.Plugin {
+	return []sdk.Plugin{
+		classify.Plugin(), contrast.Plugin(), images.Plugin(), neighbours.Plugin(), photoz.Plugin(), resnet.Plugin(),
+		sky.Plugin(), skysim.Plugin(), supervised.Plugin(),
+	}
+}
+
+// installed opens the registry.
+func (a *app) installed() (*registry.Registry, error) {
+	var manifests []*protocol.Description
+	for _, p := range firstParty() {
+		manifests = append(manifests, p.Manifest())
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS == "linux" {
+		self = "/proc/self/exe" // stays this binary when the file is replaced under a running experiment
+	}
+	o := registry.Options{Overrides: map[string]string{}}
+	for _, text := range a.overrides {
+		name, dir, ok := strings.Cut(text, "=")
+		if !ok || name == "" || dir == "" {
+			return nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--plugin %s is not NAME=DIR", text), Do: "write --plugin acme=./acme"}
+		}
+		o.Overrides[name] = dir
+	}
+	r, err := registry.Open(manifests, self, o)
+	if err != nil {
+		return nil, err
+	}
+	for name, dir := range o.Overrides {
+		fmt.Fprintf(a.err, "plugin %s is taken from %s, not from where it is installed\n", name, dir)
+	}
+	return r, nil
+}
+
+// schemas lets the experiment language look components up in the registry.
+type schemas struct{ r *registry.Registry }
+
+func (s schemas) Schema(name string) (experiment.Schema, bool) {
+	p, c, err := s.r.Component(name)
+	if err != nil {
+		return experiment.Schema{}, false
+	}
+	return schemaOf(p, c), true
+}
+
+func (s schemas) List() []experiment.Schema {
+	var all []experiment.Schema
+	for _, p := range s.r.List() {
+		for _, c := range p.Manifest.Components {
+			all = append(all, schemaOf(p, c))
+		}
+	}
+	return all
+}
+
+func schemaOf(p registry.Plugin, c *protocol.ComponentInfo) experiment.Schema {
+	return experiment.Schema{Name: p.Name + "." + c.Name, Kind: c.Kind, Text: c.Schema, Revision: c.Revision, Plugin: p.Name}
+}
+
+// experimentFlags are those of every verb that reads an experiment.
+type experimentFlags struct {
+	tags, sets []string
+	threads    int
+	fresh      bool
+}
+
+// load reads the experiment.
+func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *registry.Registry, error) {
+	r, err := a.installed()
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}})
+	return x, r, err
+}
+
+// flow puts everything together that runs or plans an experiment; close ends the plugins.
+func (a *app) flow(file string, f *experimentFlags) (fl *flow.Flow, x *experiment.Experiment, close func() error, err error) {
+	if err := run.CheckProgressMode(a.progress); err != nil {
+		return nil, nil, nil, err
+	}
+	x, r, err := a.load(file, f)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cache, err := openCache()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	progress := run.NewProgress(os.Stderr, a.progress)
+	host := plugin.NewHost(func(name string) (plugin.Spec, error) {
+		p, err := r.Plugin(name)
+		if err != nil {
+			return plugin.Spec{}, err
+		}
+		return plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}, nil
+	}, plugin.Options{Log: progress})
+	stopAfter, err := stopAfterSteps()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	fl = flow.New(x, flow.Options{
+		Host: host, Engine: native.New(), Cache: cache, Runs: a.runs, Progress: progress, Version: version(), Fresh: f.fresh, Threads: f.threads, StopAfter: stopAfter,
+		Revision: func(component string) string {
+			p, c, err := r.Component(component)
+			if err != nil {
+				return ""
+			}
+			if p.Builtin {
+				return strconv.Itoa(int(c.Revision))
+			}
+			return p.Digest
+		},
+		Plugins: func(components []string) map[string]string {
+			versions := map[string]string{}
+			for _, c := range components {
+				if p, _, err := r.Component(c); err == nil {
+					versions[p.Name] = p.Version
+				}
+			}
+			return versions
+		},
+	})
+	return fl, x, func() error { progress.Close(); return host.Close() }, nil
+}
+
+// openCache opens the cache of stages.
+func openCache() (*stage.Cache, error) {
+	root, err := stage.Root()
+	if err != nil {
+		return nil, err
+	}
+	return stage.Open(filepath.Join(root, "stages"))
+}
+
+// stopAfterSteps lets tests interrupt a training at an exact step.
+func stopAfterSteps() (int, error) {
+	text := os.Getenv("ASTERISM_STOP_AFTER")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("ASTERISM_STOP_AFTER=%q is not a number of steps", text)}
+	}
+	return n, nil
+}

@@ -1,0 +1,123 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/asterism-ssl/asterism/core/data"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/stage"
+)
+
+// dataRevision is raised when ingest, frame or statistics change their results.
+const dataRevision = 1
+
+// data brings every source into the store. Its key names the sources as they were found (names, sizes and times of their
+// files); what comes after depends on the content alone, so that data that move are not learned anew.
+func (f *Flow) data(ctx context.Context) (*data.Store, error) {
+	var sources []map[string]any
+	for i, c := range f.x.Data.Sources {
+		part := f.component(c)
+		part["fingerprint"] = f.plan.catalogues[i].Fingerprint
+		sources = append(sources, part)
+	}
+	key := stage.Key("data", map[string]any{"revision": dataRevision, "sources": sources, "frame": f.x.Data.Frame})
+	open := make([]data.Source, len(f.plan.datasets))
+	for i, d := range f.plan.datasets {
+		open[i] = d
+	}
+	total := 0
+	for _, c := range f.plan.catalogues {
+		total += int(c.Count)
+	}
+	for attempt := 0; ; attempt++ {
+		r, err := f.stage(ctx, "data", fmt.Sprintf("%d objects from %d source(s) into the store", total, len(open)), key, func(ctx context.Context, dir string) error {
+			report, err := data.Ingest(ctx, dir, open, f.frame(), data.Options{Names: f.sourceNames(), Progress: func(done, total int) {
+				f.Progress.Update(done, total)
+			}})
+			if err != nil {
+				return f.at(err, "data")
+			}
+			return run.WriteJSON(filepath.Join(dir, "report.json"), report)
+		})
+		if err != nil {
+			return nil, err
+		}
+		store, err := data.Open(r.Dir)
+		if err != nil && r.Reused && attempt == 0 { // what was kept is damaged: make it anew, once
+			f.Progress.Note("the stored data are damaged (" + err.Error() + "): reading the sources again")
+			if err := f.Cache.Remove(key); err != nil {
+				return nil, err
+			}
+			f.dir.Manifest.Stages = f.dir.Manifest.Stages[:len(f.dir.Manifest.Stages)-1]
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		var report data.Report
+		if err := run.ReadJSON(filepath.Join(r.Dir, "report.json"), &report); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, n := range report.Notices {
+			f.dir.Manifest.Notices = append(f.dir.Manifest.Notices, run.Notice{Where: n.Where, What: n.What, Count: n.Count, Examples: n.Examples})
+			f.Progress.Note(fmt.Sprintf("%s: %d %s%s", n.Where, n.Count, n.What, examples(n.Examples)))
+		}
+		return store, f.dir.Save()
+	}
+}
+
+// frame is what every source is brought to.
+func (f *Flow) frame() data.Frame {
+	return data.Frame{Size: f.x.Data.Frame.Size, Bands: f.x.Data.Frame.Bands}
+}
+
+// sourceNames names the sources in notices and errors.
+func (f *Flow) sourceNames() []string {
+	names := make([]string, len(f.x.Data.Sources))
+	for i, c := range f.x.Data.Sources {
+		names[i] = c.Path + " " + c.Name
+	}
+	return names
+}
+
+// examples shows the first few of a notice.
+func examples(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	text := ": " + names[0]
+	for _, n := range names[1:min(len(names), 3)] {
+		text += ", " + n
+	}
+	if len(names) > 3 {
+		text += ", …"
+	}
+	return text
+}
+
+// bandStatistics gives the statistics of the training split, a stage of their own: every training reads them.
+func (f *Flow) bandStatistics(ctx context.Context, w *work) ([]*protocol.BandStatistics, error) {
+	if w.statistics != nil {
+		return w.statistics, nil
+	}
+	key := stage.Key("statistics", map[string]any{"revision": dataRevision, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed})
+	r, err := f.stage(ctx, "statistics", "mean, deviation, median, MAD and percentiles of the training split, per band", key, func(ctx context.Context, dir string) error {
+		return run.WriteJSON(filepath.Join(dir, "statistics.json"), data.Statistics(w.store, w.parts.Train))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := run.ReadJSON(filepath.Join(r.Dir, "statistics.json"), &w.statistics); err != nil {
+		return nil, err
+	}
+	if len(w.statistics) == 0 {
+		return nil, &fault.Error{Op: "statistics", Kind: fault.Data, What: "the training split is empty", Do: "lower data.split.valid and data.split.test, or give more data"}
+	}
+	return w.statistics, nil
+}

@@ -1,0 +1,133 @@
+package flow
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/model"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/stage"
+	"github.com/asterism-ssl/asterism/core/train"
+)
+
+// embedRevision is raised when the computation of representations changes its results.
+const embedRevision = 1
+
+const representationsFile = "representations.arrow"
+
+// embedBatch is how many objects are represented at once: enough to fill the machine, little memory.
+const embedBatch = 64
+
+// embed computes the representation of every object with the learned encoder, and with the same encoder as it was before
+// learning, which every result is held against.
+func (f *Flow) embed(ctx context.Context, w *work) (err error) {
+	w.learned, err = f.represent(ctx, w, "embed", "representations of every object by the learned encoder", map[string]any{"train": w.trainKey}, w.weights)
+	if err != nil {
+		return err
+	}
+	if err := f.Cache.Link(w.learned.key, f.dir.Path); err != nil {
+		return err
+	}
+	encoder, err := modelDigest(f.plan.eval)
+	if err != nil {
+		return err
+	}
+	w.untrained, err = f.represent(ctx, w, "untrained", "the same by the encoder before learning, to hold results against", map[string]any{"encoder": encoder, "seed": f.x.Seed}, "")
+	return err
+}
+
+// represent makes or reuses the representations of one set of weights; no file means the initial ones.
+func (f *Flow) represent(ctx context.Context, w *work, name, what string, source map[string]any, weights string) (arm, error) {
+	key := stage.Key(name, map[string]any{
+		"revision": embedRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "source": source,
+		"split": f.x.Data.Split, "seed": f.x.Seed, "views": f.components(f.x.Views["eval"]),
+	})
+	r, err := f.stage(ctx, name, what, key, func(ctx context.Context, dir string) error {
+		representations, err := f.compute(ctx, w, weights)
+		if err != nil {
+			return err
+		}
+		return representations.write(filepath.Join(dir, representationsFile), w.store.ID)
+	})
+	if err != nil {
+		return arm{}, err
+	}
+	representations, err := readRepresentations(filepath.Join(r.Dir, representationsFile))
+	return arm{key: key, representations: representations}, err
+}
+
+// compute brings every object through the eval views and the encoder.
+func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Representations, error) {
+	const pass, tap = "eval", "representation"
+	network, err := f.Engine.Compile(engine.Program{
+		Encoder: f.plan.eval,
+		Passes:  []*protocol.Pass{{Name: pass, View: pass}},
+		Taps:    []*protocol.Tap{{Name: tap, Pass: pass, Output: tap}},
+	}, engine.Options{Mode: engine.Infer, Batch: embedBatch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed})
+	if err != nil {
+		return nil, err
+	}
+	defer network.Close()
+	if weights != "" {
+		arrays, _, err := engine.ReadArrays(weights)
+		if err != nil {
+			return nil, err
+		}
+		if err := network.SetParams(encoderOnly(arrays)); err != nil {
+			return nil, err
+		}
+	}
+	chain, err := f.Host.Pipeline(ctx, refs(f.x.Views["eval"]), pass, f.plan.facts)
+	if err != nil {
+		return nil, err
+	}
+	defer chain.Close()
+	if chain.NeedsStatistics() {
+		statistics, err := f.bandStatistics(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		chain.SetStatistics(statistics)
+	}
+	slot, err := chain.Slot(embedBatch)
+	if err != nil {
+		return nil, err
+	}
+	job := &train.Job{Store: w.store, Seed: f.x.Seed}
+	rows := make([]int, 0, embedBatch)
+	width := int(model.Size(network.TapShape(tap)))
+	r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
+	for first := 0; first < w.store.Len(); first += embedBatch {
+		if err := ctx.Err(); err != nil {
+			return nil, &fault.Error{Op: "embed", Kind: fault.Interrupted, What: "stopped while computing representations", Do: "run the same command again to continue; finished stages are kept"}
+		}
+		rows = rows[:0]
+		for i := first; i < min(first+embedBatch, w.store.Len()); i++ {
+			rows = append(rows, i)
+		}
+		if err := train.View(ctx, job, chain, slot, rows, 0); err != nil {
+			return nil, err
+		}
+		copy(network.Input(pass), slot.Out)
+		if err := network.Forward(pass, len(rows)); err != nil {
+			return nil, err
+		}
+		copy(r.Values[first*width:], network.Tap(tap)[:len(rows)*width])
+		f.Progress.Update(first+len(rows), w.store.Len(), run.Field{Name: "width", Value: itoa(width)})
+	}
+	return r, nil
+}
+
+// encoderOnly leaves out the heads, which inference does not have.
+func encoderOnly(arrays []engine.Array) []engine.Array {
+	var keep []engine.Array
+	for _, a := range arrays {
+		if len(a.Name) > len("encoder.") && a.Name[:len("encoder.")] == "encoder." {
+			keep = append(keep, a)
+		}
+	}
+	return keep
+}

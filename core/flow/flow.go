@@ -1,0 +1,261 @@
+// Package flow is the way of the data: it takes a loaded experiment through plan, data, training, representations and
+// tasks, each a content-addressed stage, and leaves a complete run directory.
+//
+//	f := flow.New(experiment, flow.Options{Host: host, Engine: native.New(), Cache: cache, Runs: "runs"})
+//	plan, err := f.Plan(ctx) // shapes and costs; reads headers only
+//	dir, err := f.Run(ctx)   // everything; a second Run of the same experiment reuses every stage
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/data"
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/experiment"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/stage"
+)
+
+// Options say with what an experiment is run.
+type Options struct {
+	Host      *plugin.Host
+	Engine    engine.Engine
+	Cache     *stage.Cache
+	Runs      string                                 // folder of run directories
+	Revision  func(component string) string          // what stands for the component's code in a stage's key
+	Progress  *run.Progress                          // nil: silent
+	Version   string                                 // of asterism
+	Plugins   func(names []string) map[string]string // versions, for the manifest
+	Fresh     bool                                   // make every stage anew
+	Threads   int                                    // 0: all processors
+	StopAfter int                                    // of training: see train.Job
+}
+
+// Flow is one experiment on its way.
+type Flow struct {
+	Options
+	x    *experiment.Experiment
+	dir  *run.Dir
+	plan *resolved
+}
+
+// New makes the flow of an experiment.
+func New(x *experiment.Experiment, o Options) *Flow { return &Flow{Options: o, x: x} }
+
+// Run takes the experiment through every stage and gives its run directory, which is there, with what was done so far,
+// also when an error ends the run.
+func (f *Flow) Run(ctx context.Context) (path string, err error) {
+	if _, err := f.Plan(ctx); err != nil {
+		return "", err
+	}
+	f.dir, err = run.OpenDir(f.Runs, run.ID(f.x.Name, f.x.Resolved))
+	if err != nil {
+		return "", err
+	}
+	defer f.dir.Close()
+	if err := f.begin(); err != nil {
+		return f.dir.Path, err
+	}
+	err = f.stages(ctx)
+	f.dir.Manifest.Finished = time.Now().UTC().Truncate(time.Second)
+	switch {
+	case err == nil:
+		f.dir.Manifest.Status = "done"
+	case ctx.Err() != nil || fault.KindOf(err) == fault.Interrupted:
+		f.dir.Manifest.Status = "interrupted"
+		if fault.KindOf(err) != fault.Interrupted {
+			err = &fault.Error{Op: "run", Kind: fault.Interrupted, What: "stopped", Do: "run the same command again to continue; finished stages are kept"}
+		}
+	default:
+		f.dir.Manifest.Status, f.dir.Manifest.Error = "failed", err.Error()
+	}
+	if saved := f.dir.Save(); err == nil {
+		err = saved
+	}
+	return f.dir.Path, err
+}
+
+// begin writes what is known before anything is computed.
+func (f *Flow) begin() error {
+	text, err := os.ReadFile(f.x.File)
+	if err != nil {
+		return err
+	}
+	f.dir.Manifest = run.Manifest{
+		Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: "running",
+		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: binaryDigest(),
+		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.Engine.Name() + ": " + f.Engine.Describe()},
+		Plugins: f.Plugins(f.componentNames()),
+	}
+	for _, s := range f.plan.public.Sources {
+		f.dir.Manifest.Notices = append(f.dir.Manifest.Notices, s.Notices...)
+	}
+	if err := run.WriteFile(f.dir.File("experiment.cue"), text); err != nil {
+		return err
+	}
+	if err := run.WriteFile(f.dir.File("resolved.json"), f.x.Resolved); err != nil {
+		return err
+	}
+	if err := run.WriteJSON(f.dir.File("plan.json"), f.plan.public); err != nil {
+		return err
+	}
+	return f.dir.Save()
+}
+
+// stages makes or reuses every stage in turn.
+func (f *Flow) stages(ctx context.Context) error {
+	store, err := f.data(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	w := &work{store: store, digest: store.Digest()}
+	if w.parts, err = data.Split(store, f.x.Data.Split.By, f.x.Data.Split.Valid, f.x.Data.Split.Test, f.x.Seed); err != nil {
+		return f.at(err, "data.split.by")
+	}
+	if err := f.questions(ctx, w); err != nil {
+		return err
+	}
+	if err := f.train(ctx, w); err != nil {
+		return err
+	}
+	if err := f.embed(ctx, w); err != nil {
+		return err
+	}
+	for _, q := range w.questions {
+		if err := f.answer(ctx, w, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work is what the stages hand on.
+type work struct {
+	store      *data.Store
+	digest     string
+	parts      *data.Parts
+	statistics []*protocol.BandStatistics
+	questions  []*question
+	trainKey   string
+	weights    string // file
+	learned    arm
+	untrained  arm
+}
+
+// arm is one set of representations with the key of the stage that made it.
+type arm struct {
+	key             string
+	representations *Representations
+}
+
+// stage makes or reuses one stage, shows it, and records it in the manifest.
+func (f *Flow) stage(ctx context.Context, name, what, key string, build func(ctx context.Context, dir string) error) (stage.Result, error) {
+	if f.Fresh {
+		if err := f.Cache.Remove(key); err != nil {
+			return stage.Result{}, err
+		}
+	}
+	f.Progress.Stage(name, what)
+	r, err := f.Cache.Do(ctx, key, name, build)
+	if err != nil {
+		return r, err
+	}
+	summary := fmt.Sprintf("%.1f s", r.Seconds)
+	if r.Reused {
+		summary = "reused"
+	}
+	f.Progress.Done(summary)
+	f.dir.Manifest.Stages = append(f.dir.Manifest.Stages, run.StageRecord{Name: name, Key: key, Reused: r.Reused, Seconds: r.Seconds})
+	return r, f.dir.Save()
+}
+
+// component is a component's part of a stage's key.
+func (f *Flow) component(c experiment.Component) map[string]any {
+	return map[string]any{"component": c.Name, "revision": f.Revision(c.Name), "config": c.Config}
+}
+
+func (f *Flow) components(cs []experiment.Component) []map[string]any {
+	parts := make([]map[string]any, len(cs))
+	for i, c := range cs {
+		parts[i] = f.component(c)
+	}
+	return parts
+}
+
+// at puts the user's line on a fault that has none.
+func (f *Flow) at(err error, path string) error {
+	for _, e := range fault.All(err) {
+		if e.Where == "" && e.Path == "" {
+			e.Path, e.Where = path, f.x.Where(path)
+		}
+	}
+	return err
+}
+
+func (f *Flow) threads() int {
+	if f.Threads > 0 {
+		return f.Threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// componentNames lists every component that the experiment names.
+func (f *Flow) componentNames() []string {
+	var names []string
+	add := func(cs ...experiment.Component) {
+		for _, c := range cs {
+			names = append(names, c.Name)
+		}
+	}
+	add(f.x.Data.Sources...)
+	for _, v := range f.x.Views {
+		add(v...)
+	}
+	add(f.x.Encoder, f.x.Train.Objective)
+	for _, t := range f.x.Tasks {
+		add(t.Component)
+	}
+	return names
+}
+
+func ref(c experiment.Component) plugin.Ref {
+	return plugin.Ref{Name: c.Name, Config: c.Config, Path: c.Path, Where: c.Where}
+}
+
+func refs(cs []experiment.Component) []plugin.Ref {
+	r := make([]plugin.Ref, len(cs))
+	for i, c := range cs {
+		r[i] = ref(c)
+	}
+	return r
+}
+
+// binaryDigest is the SHA-256 of the executable: recorded, never part of a key.
+func binaryDigest() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,311 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/asterism-ssl/asterism/core/data"
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/experiment"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/model"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
+)
+
+// resolved is an experiment whose plugins have answered: everything that is known before any data are read.
+type resolved struct {
+	public     *run.Plan
+	datasets   []*plugin.Dataset
+	catalogues []*protocol.Catalogue
+	facts      *protocol.SampleFacts // of a sample in the store
+	fields     []*protocol.Field     // of all sources
+	trainShape []int64               // of a view that enters the encoder in training
+	evalShape  []int64
+	encoder    *protocol.Model // for trainShape
+	eval       *protocol.Model // for evalShape
+	graph      *model.Graph
+	objective  *plugin.Objective
+	tasks      []*plugin.Task
+}
+
+// Plan resolves the experiment: it starts the plugins, reads headers, and brings shapes through every view and layer.
+func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
+	if f.plan != nil {
+		return f.plan.public, nil
+	}
+	p := &resolved{public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name}}
+	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planTasks} {
+		if err := step(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	f.plan = p
+	return p.public, nil
+}
+
+// planSources opens every dataset and brings its samples to the frame.
+func (f *Flow) planSources(ctx context.Context, p *resolved) error {
+	for _, c := range f.x.Data.Sources {
+		d, err := f.Host.Dataset(ctx, ref(c))
+		if err != nil {
+			return err
+		}
+		catalogue, err := d.Open(ctx)
+		if err != nil {
+			return err
+		}
+		if catalogue.Count == 0 {
+			return &fault.Error{Op: "plan", Kind: fault.Data, Plugin: c.Name, Path: c.Path, Where: c.Where, What: "the dataset is empty", Do: "check that it names the right folder or file"}
+		}
+		p.datasets, p.catalogues = append(p.datasets, d), append(p.catalogues, catalogue)
+		source := run.PlanSource{Component: c.Name, Count: int(catalogue.Count), Sample: shape(catalogue.Facts)}
+		for _, n := range catalogue.Notices {
+			source.Notices = append(source.Notices, run.Notice{Where: c.Path + " " + c.Name, What: n.What, Count: int(n.Count), Examples: n.Examples})
+		}
+		for _, field := range catalogue.Fields {
+			source.Columns = append(source.Columns, field.Name)
+			if !slices.ContainsFunc(p.fields, func(g *protocol.Field) bool { return g.Name == field.Name }) {
+				p.fields = append(p.fields, field)
+			}
+		}
+		p.public.Sources = append(p.public.Sources, source)
+	}
+	facts, err := data.Framed(p.catalogues, f.frame(), f.sourceNames())
+	if err != nil {
+		return f.at(err, "data.frame")
+	}
+	p.facts, p.public.Frame = facts, shape(facts)
+	return nil
+}
+
+// planViews brings the shapes through every pipeline.
+func (f *Flow) planViews(ctx context.Context, p *resolved) error {
+	names := make([]string, 0, len(f.x.Views))
+	for name := range f.x.Views {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		chain, err := f.Host.Pipeline(ctx, refs(f.x.Views[name]), name, p.facts)
+		if err != nil {
+			return err
+		}
+		view := run.PlanView{Name: name}
+		for i, facts := range chain.Facts() {
+			view.Links = append(view.Links, run.PlanLink{Component: f.x.Views[name][i].Name, Leaves: shape(facts)})
+		}
+		p.public.Views = append(p.public.Views, view)
+		if name == "eval" {
+			p.evalShape = chain.Out().Shape
+		}
+		for _, column := range chain.Columns() {
+			if !slices.ContainsFunc(p.fields, func(g *protocol.Field) bool { return g.Name == column }) {
+				return &fault.Error{Op: "plan", Kind: fault.Config, Path: "views." + name, Where: f.x.Where("views." + name),
+					What: fmt.Sprintf("a view reads the column %q, which no source has", column), Do: "the sources have " + f.columnNames(p)}
+			}
+		}
+		if err := chain.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planObjective asks for the program of the training and compiles it on paper.
+func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
+	objective, err := f.Host.Objective(ctx, ref(f.x.Train.Objective))
+	if err != nil {
+		return err
+	}
+	p.objective = objective
+	samples := 0
+	for _, c := range p.catalogues {
+		samples += int(c.Count)
+	}
+	samples = int(float64(samples) * (1 - f.x.Data.Split.Valid - f.x.Data.Split.Test))
+	var labels []*protocol.LabelFacts
+	for _, field := range p.fields {
+		labels = append(labels, &protocol.LabelFacts{Column: field.Name, Count: uint64(samples)})
+	}
+	program, err := objective.Plan(ctx, f.programRequest(p, samples, labels))
+	if err != nil {
+		return err
+	}
+	if err := f.checkProgram(ctx, p, program); err != nil {
+		return err
+	}
+	for _, h := range program.Heads {
+		graph, err := model.Check(h.Model)
+		if err != nil {
+			return &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: f.x.Train.Objective.Name, Path: f.x.Train.Objective.Path, Where: f.x.Train.Objective.Where, What: "head " + h.Name + " does not work", Err: err}
+		}
+		p.public.Heads = append(p.public.Heads, run.PlanNetwork{Name: h.Name, Parameters: graph.Parameters(), FLOPs: graph.FLOPs(), Output: graph.Outputs["out"].Shape})
+	}
+	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions())
+	if err != nil {
+		return f.at(err, "train.batch")
+	}
+	perEpoch := samples / f.x.Train.Batch
+	fact := func(name, format string, a ...any) {
+		p.public.Facts = append(p.public.Facts, run.PlanFact{Name: name, Value: fmt.Sprintf(format, a...)})
+	}
+	fact("training objects", "about %d", samples)
+	fact("steps", "about %d (%d epochs of %d)", perEpoch*f.x.Train.Epochs, f.x.Train.Epochs, perEpoch)
+	fact("trained parameters", "%d", cost.Parameters)
+	fact("work of a step", "%.1f GFLOP", float64(cost.StepFLOPs)/1e9)
+	fact("memory of training", "%.0f MiB", float64(cost.Bytes)/(1<<20))
+	fact("engine", "%s: %s", f.Engine.Name(), f.Engine.Describe())
+	for _, x := range program.Facts {
+		fact(x.Name, "%s", x.Value)
+	}
+	return nil
+}
+
+// programRequest is what an objective is told.
+func (f *Flow) programRequest(p *resolved, samples int, labels []*protocol.LabelFacts) *protocol.ProgramRequest {
+	return &protocol.ProgramRequest{
+		Representation: p.graph.Outputs["representation"].Shape, Features: p.graph.Outputs["features"].Shape,
+		Batch: uint32(f.x.Train.Batch), Samples: uint64(samples), Labels: labels, Seed: f.x.Seed,
+	}
+}
+
+// checkProgram refuses programs that name what is not there, and views of different shapes, which no objective needs yet.
+func (f *Flow) checkProgram(ctx context.Context, p *resolved, program *protocol.Program) error {
+	objective := f.x.Train.Objective
+	refuse := func(format string, a ...any) error {
+		return &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: objective.Name, Path: objective.Path, Where: objective.Where, What: fmt.Sprintf(format, a...)}
+	}
+	if len(program.Views) == 0 || len(program.Passes) == 0 || len(program.Taps) == 0 {
+		return refuse("the program has no view, no pass or no tap")
+	}
+	for _, v := range program.Views {
+		if _, ok := f.x.Views[v.Pipeline]; !ok {
+			return refuse("wants the pipeline views.%s, which the experiment does not have", v.Pipeline)
+		}
+	}
+	for _, pass := range program.Passes {
+		if !slices.ContainsFunc(program.Views, func(v *protocol.ViewNeed) bool { return v.Name == pass.View }) {
+			return refuse("pass %s is on the view %q, which the program does not have", pass.Name, pass.View)
+		}
+		if groups := max(1, int(pass.NormGroups)); f.x.Train.Batch%groups != 0 {
+			return &fault.Error{Op: "plan", Kind: fault.Config, Plugin: objective.Name, Path: objective.Path, Where: objective.Where,
+				What: fmt.Sprintf("a batch of %d cannot be parted into %d equal groups for batch norm", f.x.Train.Batch, groups), Do: fmt.Sprintf("choose a batch that is a multiple of %d", groups)}
+		}
+	}
+	for _, name := range program.Labels {
+		if err := f.checkColumn(p, name, objective, "label"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkColumn refuses a column that no source has, with the nearest one that there is.
+func (f *Flow) checkColumn(p *resolved, name string, c experiment.Component, field string) error {
+	if slices.ContainsFunc(p.fields, func(g *protocol.Field) bool { return g.Name == name }) {
+		return nil
+	}
+	path := c.Path + "." + field
+	return &fault.Error{Op: "plan", Kind: fault.Config, Plugin: c.Name, Path: path, Where: f.x.Where(path),
+		What: fmt.Sprintf("no source has the column %q", name), Do: "the sources have " + f.columnNames(p)}
+}
+
+func (f *Flow) columnNames(p *resolved) string {
+	if len(p.fields) == 0 {
+		return "no columns: name some in the source, as columns: [\"…\"]"
+	}
+	names := make([]string, len(p.fields))
+	for i, g := range p.fields {
+		names[i] = g.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// planEncoder builds the encoder for the shape of each pipeline's samples.
+func (f *Flow) planEncoder(ctx context.Context, p *resolved) error {
+	c := f.x.Encoder
+	for _, v := range p.public.Views {
+		if v.Name == "train" {
+			p.trainShape = f.outShape(p, v)
+		}
+	}
+	build := func(input []int64) (*protocol.Model, *model.Graph, error) {
+		m, err := f.Host.Encoder(ctx, ref(c), input)
+		if err != nil {
+			return nil, nil, err
+		}
+		graph, err := model.Check(m)
+		if err != nil {
+			return nil, nil, &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: c.Name, Path: c.Path, Where: c.Where, What: "its model does not work", Err: err}
+		}
+		for _, output := range []string{"features", "representation"} {
+			if graph.Outputs[output] == nil {
+				return nil, nil, &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: c.Name, Path: c.Path, Where: c.Where, What: "its model has no output " + output}
+			}
+		}
+		return m, graph, nil
+	}
+	var err error
+	if p.encoder, p.graph, err = build(p.trainShape); err != nil {
+		return err
+	}
+	p.eval = p.encoder
+	if !slices.Equal(p.trainShape, p.evalShape) {
+		if p.eval, _, err = build(p.evalShape); err != nil {
+			return err
+		}
+	}
+	network := run.PlanNetwork{Name: "encoder", Component: c.Name, Parameters: p.graph.Parameters(), FLOPs: p.graph.FLOPs(), Output: p.graph.Outputs["representation"].Shape}
+	for _, l := range p.graph.Layers {
+		network.Layers = append(network.Layers, run.PlanLayer{Name: l.Name, Op: string(l.Op), Shape: l.Shape, FLOPs: l.FLOPs})
+	}
+	p.public.Encoder = network
+	return nil
+}
+
+// outShape is the shape that leaves a planned view.
+func (f *Flow) outShape(p *resolved, v run.PlanView) []int64 {
+	if len(v.Links) == 0 {
+		return p.facts.Shape
+	}
+	return v.Links[len(v.Links)-1].Leaves.Shape
+}
+
+// planTasks asks each task for its labels.
+func (f *Flow) planTasks(ctx context.Context, p *resolved) error {
+	for _, t := range f.x.Tasks {
+		task, err := f.Host.Task(ctx, ref(t.Component))
+		if err != nil {
+			return err
+		}
+		p.tasks = append(p.tasks, task)
+		needs, err := task.Needs(ctx, &protocol.TaskNeedsRequest{Width: uint32(model.Size(p.graph.Outputs["representation"].Shape)), FitRows: 1, PredictRows: 1})
+		if err != nil {
+			return err
+		}
+		for _, name := range needs.Labels {
+			if err := f.checkColumn(p, name, t.Component, "label"); err != nil {
+				return err
+			}
+		}
+		p.public.Tasks = append(p.public.Tasks, run.PlanTask{Name: t.Name, Component: t.Component.Name, Labels: t.Labels})
+	}
+	return nil
+}
+
+// engineProgram is the program as the engine computes it.
+func (f *Flow) engineProgram(p *resolved, program *protocol.Program) engine.Program {
+	return engine.Program{Encoder: p.encoder, Heads: program.Heads, Passes: program.Passes, Taps: program.Taps, Momentum: program.Momentum > 0}
+}
+
+func (f *Flow) trainOptions() engine.Options {
+	return engine.Options{Mode: engine.Train, Batch: f.x.Train.Batch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed}
+}
+
+func shape(facts *protocol.SampleFacts) run.Shape {
+	return run.Shape{Shape: facts.Shape, Bands: facts.Bands, Flux: strings.ToLower(strings.TrimPrefix(facts.Flux.String(), "FLUX_"))}
+}

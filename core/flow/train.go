@@ -1,0 +1,268 @@
+package flow
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/asterism-ssl/asterism/core/data"
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/stage"
+	"github.com/asterism-ssl/asterism/core/train"
+)
+
+// trainRevision is raised when the training loop changes its results.
+const trainRevision = 1
+
+// The files of a training.
+const (
+	weightsFile = "weights.safetensors"
+	metricsFile = "metrics.jsonl"
+)
+
+// train learns the encoder, or takes the one that was learned before.
+func (f *Flow) train(ctx context.Context, w *work) error {
+	encoder, err := modelDigest(f.plan.encoder)
+	if err != nil {
+		return err
+	}
+	t := f.x.Train
+	w.trainKey = stage.Key("train", map[string]any{
+		"revision": trainRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
+		"views": f.components(f.x.Views["train"]), "encoder": encoder, "objective": f.component(t.Objective),
+		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
+	})
+	what := fmt.Sprintf("%s, %d epochs of %d objects, batch %d", t.Objective.Name, t.Epochs, len(w.parts.Train), t.Batch)
+	r, err := f.stage(ctx, "train", what, w.trainKey, func(ctx context.Context, dir string) error { return f.learn(ctx, w, dir) })
+	if err != nil {
+		return err
+	}
+	w.weights = filepath.Join(r.Dir, weightsFile)
+	return f.Cache.Link(w.trainKey, f.dir.Path)
+}
+
+// learn runs the training loop in the run directory and leaves its results in the stage's folder.
+func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
+	labels := labelFacts(w.store, w.parts.Train)
+	objective := f.plan.objective
+	program, err := objective.Plan(ctx, f.programRequest(f.plan, len(w.parts.Train), labels))
+	if err != nil {
+		return err
+	}
+	rows := w.parts.Train
+	if program.LabelledOnly {
+		if rows = labelled(w.store, rows, program.Labels); len(rows) == 0 {
+			return &fault.Error{Op: "train", Kind: fault.Data, Plugin: f.x.Train.Objective.Name, Path: f.x.Train.Objective.Path, Where: f.x.Train.Objective.Where,
+				What: fmt.Sprintf("no training object has a value for %v", program.Labels), Do: "name another label column, or a source that has it"}
+		}
+	}
+	network, err := f.Engine.Compile(f.engineProgram(f.plan, program), f.trainOptions())
+	if err != nil {
+		return f.at(err, "train.batch")
+	}
+	defer network.Close()
+	widths := map[string][]int64{}
+	for _, t := range program.Taps {
+		widths[t.Name] = network.TapShape(t.Name)
+	}
+	if err := objective.Bind(f.x.Train.Batch, widths, program.Labels); err != nil {
+		return err
+	}
+	views := map[string]*plugin.Pipeline{}
+	for _, v := range program.Views {
+		chain, err := f.Host.Pipeline(ctx, refs(f.x.Views[v.Pipeline]), v.Name, f.plan.facts)
+		if err != nil {
+			return err
+		}
+		defer chain.Close()
+		if chain.NeedsStatistics() {
+			statistics, err := f.bandStatistics(ctx, w)
+			if err != nil {
+				return err
+			}
+			chain.SetStatistics(statistics)
+		}
+		views[v.Name] = chain
+	}
+	log, err := openLog(f.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.close()) }()
+	t := f.x.Train
+	job := &train.Job{
+		Store: w.store, Rows: rows, Views: views, Program: program, Network: network, Objective: objective,
+		Seed: f.x.Seed, Batch: t.Batch, Epochs: t.Epochs, Momentum: t.Optimizer.Momentum, Decay: t.Optimizer.WeightDecay, StopAfter: f.StopAfter,
+		Checkpoints:     &train.Checkpoints{Dir: f.dir.File("checkpoints"), Job: w.trainKey},
+		CheckpointEvery: time.Duration(t.CheckpointMinutes * float64(time.Minute)),
+		Marks:           log.marks, Rewind: log.rewind,
+		Note: func(format string, a ...any) { f.Progress.Note(fmt.Sprintf(format, a...)) },
+	}
+	perEpoch, total := job.Steps()
+	job.Schedule = train.Schedule{Base: t.Optimizer.LR, Kind: t.Schedule.Kind, Warmup: int(t.Schedule.WarmupEpochs * float64(perEpoch)), Total: total}
+	job.Observe = func(p train.Progress) {
+		f.Progress.Update(p.Step, p.Steps, run.Field{Name: "loss", Value: fmt.Sprintf("%.3f", p.Loss)}, run.Field{Value: fmt.Sprintf("%.0f images/s", p.ImagesPS)})
+		log.observe(p)
+	}
+	if err := train.Run(ctx, job); err != nil {
+		return err
+	}
+	if err := log.sync(); err != nil {
+		return err
+	}
+	if err := engine.WriteArrays(filepath.Join(dir, weightsFile), network.Params(), nil); err != nil {
+		return err
+	}
+	for _, name := range []string{metricsFile, filepath.Base(log.events.Path())} {
+		if err := copyFile(filepath.Join(dir, name), f.dir.File(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// labelled keeps the rows that have every column.
+func labelled(s *data.Store, rows []int, columns []string) []int {
+	var values [][]float64
+	for _, name := range columns {
+		c, ok := s.Column(name)
+		if !ok {
+			return nil
+		}
+		values = append(values, c.Values)
+	}
+	var keep []int
+	for _, r := range rows {
+		complete := true
+		for _, v := range values {
+			complete = complete && !math.IsNaN(v[r])
+		}
+		if complete {
+			keep = append(keep, r)
+		}
+	}
+	return keep
+}
+
+// labelFacts describes every column over the given rows.
+func labelFacts(s *data.Store, rows []int) []*protocol.LabelFacts {
+	var facts []*protocol.LabelFacts
+	for _, name := range s.Columns() {
+		c, _ := s.Column(name)
+		l := &protocol.LabelFacts{Column: name, Categories: c.Categories, Minimum: math.Inf(1), Maximum: math.Inf(-1)}
+		for _, r := range rows {
+			if v := c.Values[r]; !math.IsNaN(v) {
+				l.Count++
+				l.Minimum, l.Maximum = min(l.Minimum, v), max(l.Maximum, v)
+			}
+		}
+		if l.Count == 0 {
+			l.Minimum, l.Maximum = 0, 0
+		}
+		facts = append(facts, l)
+	}
+	return facts
+}
+
+// modelDigest stands for a model description in a key.
+func modelDigest(m *protocol.Model) (string, error) {
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	return stage.Key("model", text), err
+}
+
+// trainLog writes the two files that grow with a training: metrics.jsonl and the TensorBoard events.
+type trainLog struct {
+	dir     *run.Dir
+	metrics *os.File
+	buffer  *bufio.Writer
+	events  *run.EventWriter
+	err     error
+}
+
+func openLog(dir *run.Dir) (*trainLog, error) {
+	metrics, err := os.OpenFile(dir.File(metricsFile), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &trainLog{dir: dir, metrics: metrics, buffer: bufio.NewWriter(metrics)}, nil
+}
+
+// rewind cuts both files back to a checkpoint's offsets; nil empties them.
+func (l *trainLog) rewind(marks map[string]int64) error {
+	if err := l.metrics.Truncate(marks["metrics"]); err != nil {
+		return err
+	}
+	if _, err := l.metrics.Seek(marks["metrics"], io.SeekStart); err != nil {
+		return err
+	}
+	l.buffer.Reset(l.metrics)
+	var err error
+	l.events, err = run.OpenEvents(run.EventsPath(l.dir.Path, l.dir.Manifest.Started), marks["events"])
+	return err
+}
+
+func (l *trainLog) observe(p train.Progress) {
+	line := run.MetricLine{Step: uint64(p.Step), Epoch: p.Epoch, Seconds: p.Seconds, Loss: p.Loss, LR: p.LR, ImagesPS: p.ImagesPS, StallFrac: p.Stall, Metrics: map[string]float64{}}
+	scalars := []run.Scalar{{Tag: "loss", Value: p.Loss}, {Tag: "learning rate", Value: p.LR}, {Tag: "images per second", Value: p.ImagesPS}}
+	for _, m := range p.Metrics {
+		line.Metrics[m.Name] = m.Value
+		scalars = append(scalars, run.Scalar{Tag: m.Name, Value: m.Value})
+	}
+	text, err := json.Marshal(line)
+	if err == nil {
+		_, err = l.buffer.Write(append(text, '\n'))
+	}
+	if err == nil {
+		err = l.events.Scalars(line.Step, time.Now(), scalars...)
+	}
+	l.err = errors.Join(l.err, err)
+}
+
+// sync brings both files to the disk and reports what went wrong on the way.
+func (l *trainLog) sync() error {
+	return errors.Join(l.err, l.buffer.Flush(), l.metrics.Sync(), l.events.Sync())
+}
+
+// marks are the offsets for a checkpoint.
+func (l *trainLog) marks() (map[string]int64, error) {
+	if err := l.sync(); err != nil {
+		return nil, err
+	}
+	at, err := l.metrics.Seek(0, io.SeekCurrent)
+	return map[string]int64{"metrics": at, "events": l.events.Offset()}, err
+}
+
+func (l *trainLog) close() error {
+	err := errors.Join(l.buffer.Flush(), l.metrics.Close())
+	if l.events != nil {
+		err = errors.Join(err, l.events.Close())
+	}
+	return err
+}
+
+func copyFile(dst, src string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(dst)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}

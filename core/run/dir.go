@@ -1,0 +1,164 @@
+package run
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+)
+
+// Dir is an open run directory: locked, so that no other run writes it.
+type Dir struct {
+	Path     string
+	Manifest Manifest
+	lock     *os.File
+}
+
+// ID names a run: the experiment's name and eight hex digits of the hash of its resolved form, so that the same
+// experiment comes back to its directory and a changed one gets another.
+func ID(name string, resolved []byte) string {
+	sum := sha256.Sum256(resolved)
+	return name + "-" + hex.EncodeToString(sum[:4])
+}
+
+// OpenDir makes or opens root/id for writing and locks it until Close.
+func OpenDir(root, id string) (*Dir, error) {
+	path := filepath.Join(root, id)
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot make the run directory " + path, Err: err,
+			Do: "choose another folder with --runs"}
+	}
+	lock, err := os.OpenFile(filepath.Join(path, ".lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot write to the run directory " + path, Err: err,
+			Do: "choose another folder with --runs"}
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "the run directory " + path + " is in use by another run",
+			Do: "wait for it to end, or choose another folder with --runs"}
+	}
+	return &Dir{Path: path, lock: lock}, nil
+}
+
+// Close unlocks the directory.
+func (d *Dir) Close() error { return d.lock.Close() }
+
+// File gives the path of a file of the run.
+func (d *Dir) File(names ...string) string {
+	return filepath.Join(append([]string{d.Path}, names...)...)
+}
+
+// Save writes the manifest.
+func (d *Dir) Save() error { return WriteJSON(d.File("manifest.json"), d.Manifest) }
+
+// WriteJSON writes v to path, indented, atomically.
+func WriteJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return WriteFile(path, append(text, '\n'))
+}
+
+// WriteFile writes a file atomically: aside, synced, renamed.
+func WriteFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".writing-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// ReadJSON reads path into v.
+func ReadJSON(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return &fault.Error{Op: "read", Kind: fault.Data, What: path + " is damaged", Err: err}
+	}
+	return nil
+}
+
+// List gives the manifests of the runs in root, newest first. A folder without a manifest is none.
+func List(root string) ([]Manifest, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var runs []Manifest
+	for _, e := range entries {
+		var m Manifest
+		if err := ReadJSON(filepath.Join(root, e.Name(), "manifest.json"), &m); err == nil {
+			runs = append(runs, m)
+		}
+	}
+	sort.SliceStable(runs, func(i, j int) bool { return runs[i].Started.After(runs[j].Started) })
+	return runs, nil
+}
+
+// Find gives the directory of the run that a user names: a path, an id in root, or the start of exactly one id.
+func Find(root, name string) (string, error) {
+	for _, path := range []string{name, filepath.Join(root, name)} {
+		if _, err := os.Stat(filepath.Join(path, "manifest.json")); err == nil {
+			return path, nil
+		}
+	}
+	runs, err := List(root)
+	if err != nil {
+		return "", err
+	}
+	var matches []string
+	for _, m := range runs {
+		if strings.HasPrefix(m.ID, name) {
+			matches = append(matches, m.ID)
+		}
+	}
+	switch len(matches) {
+	case 1:
+		return filepath.Join(root, matches[0]), nil
+	case 0:
+		return "", &fault.Error{Op: "runs", Kind: fault.Config, What: fmt.Sprintf("no run %q in %s", name, root), Do: "asterism runs list shows the runs there are; --runs names another folder"}
+	}
+	return "", &fault.Error{Op: "runs", Kind: fault.Config, What: fmt.Sprintf("%q could be any of %s", name, strings.Join(matches, ", ")), Do: "give more of the name"}
+}
+
+// Results reads the results of every task of a run, by name.
+func Results(path string) ([]TaskResult, error) {
+	files, err := filepath.Glob(filepath.Join(path, "tasks", "*", "result.json"))
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(files)
+	var results []TaskResult
+	for _, f := range files {
+		var r TaskResult
+		if err := ReadJSON(f, &r); err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}

@@ -1,0 +1,227 @@
+// Package train is the one loop that trains every network: it draws batches, brings them through the views, and runs
+// the passes, the loss and the update that an objective's program asks for.
+//
+// Nothing in the loop depends on time, threads or what was computed before a restart: batches are drawn by keyed
+// shuffles, views by keyed augmentations, the learning rate from the step alone, and a checkpoint holds the rest. A
+// training that is interrupted and continued ends in the same bits as one that is not.
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/data"
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/key"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+// Job is a training, ready to run.
+type Job struct {
+	Store     *data.Store
+	Rows      []int // training rows that a pass over the data visits
+	Views     map[string]*plugin.Pipeline
+	Program   *protocol.Program
+	Network   engine.Network
+	Objective *plugin.Objective // planned and bound
+
+	Seed      uint64
+	Batch     int
+	Epochs    int
+	Schedule  Schedule
+	Momentum  float64 // of the optimiser
+	Decay     float64
+	StopAfter int // steps after which to stop as if interrupted; 0: never. For tests of resuming.
+
+	Checkpoints     *Checkpoints
+	CheckpointEvery time.Duration
+	Marks           func() (map[string]int64, error) // offsets of the files that grow with the training, once they are on disk
+	Rewind          func(map[string]int64) error     // cuts those files back to a checkpoint's offsets
+	Observe         func(Progress)                   // called after each step
+	Note            func(format string, a ...any)    // things a user should know
+}
+
+// Progress is the state of a training after a step.
+type Progress struct {
+	Step, Steps int // steps done, of how many
+	Epoch       float64
+	Seconds     float64 // of training so far, over all sittings
+	Loss        float64
+	LR          float64
+	ImagesPS    float64 // samples of the data per second, each counted once for all its views, over the last second or more
+	Stall       float64 // share of this sitting's time in which the network waited for views
+	Metrics     []*protocol.Metric
+}
+
+// Steps gives the number of steps of a pass over the data and of the whole training; the last incomplete batch of a
+// pass is dropped, since batch norm and queues want whole ones.
+func (j *Job) Steps() (perEpoch, total int) {
+	perEpoch = len(j.Rows) / j.Batch
+	return perEpoch, perEpoch * j.Epochs
+}
+
+// Run trains to the end, from the last good checkpoint if there is one. When ctx is cancelled it ends the step, writes a
+// checkpoint and returns a fault of kind Interrupted.
+func Run(ctx context.Context, j *Job) error {
+	perEpoch, steps := j.Steps()
+	if perEpoch == 0 {
+		return &fault.Error{Op: "train", Kind: fault.Data, Path: "train.batch",
+			What: fmt.Sprintf("a batch of %d is larger than the training split, which has %d objects", j.Batch, len(j.Rows)),
+			Do:   "lower train.batch, or give more data"}
+	}
+	step, before, err := j.resume(ctx)
+	if err != nil {
+		return err
+	}
+	loader := newLoader(j, perEpoch)
+	batches, stop := loader.start(step, steps)
+	defer stop()
+
+	calls := context.WithoutCancel(ctx) // a request to stop waits for the end of the step
+
+	began, lastSave := time.Now(), time.Now()
+	var waited time.Duration
+	rate := newRate(began)
+	for ; step < steps; step++ {
+		if ctx.Err() != nil || j.StopAfter > 0 && step >= j.StopAfter {
+			if err := j.save(step, before+time.Since(began).Seconds()); err != nil {
+				return err
+			}
+			return &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped after step %d of %d; a checkpoint is written", step, steps),
+				Do: "run the same command again to continue from there"}
+		}
+		waiting := time.Now()
+		b, ok := <-batches
+		if !ok {
+			return loader.err
+		}
+		waited += time.Since(waiting)
+		answer, err := j.step(calls, step, b)
+		if err != nil {
+			return err
+		}
+		loader.recycle(b)
+		seconds := before + time.Since(began).Seconds()
+		j.Observe(Progress{Step: step + 1, Steps: steps, Epoch: float64(step+1) / float64(perEpoch), Seconds: seconds,
+			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Stall: waited.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics})
+		if j.CheckpointEvery > 0 && time.Since(lastSave) > j.CheckpointEvery && step+1 < steps {
+			if err := j.save(step+1, seconds); err != nil {
+				return err
+			}
+			lastSave = time.Now()
+		}
+	}
+	return nil
+}
+
+// step runs every pass of the program on one batch, asks for the loss, and updates the weights.
+func (j *Job) step(ctx context.Context, step int, b *batch) (*protocol.LossAnswer, error) {
+	for _, p := range j.Program.Passes {
+		order := j.order(p, step)
+		place(j.Network.Input(p.Name), b.views[p.View].Out, j.Batch, order)
+		if err := j.Network.Forward(p.Name, j.Batch); err != nil {
+			return nil, err
+		}
+		for _, t := range j.Program.Taps {
+			if t.Pass == p.Name {
+				unplace(j.Objective.Tap(t.Name), j.Network.Tap(t.Name), j.Batch, order)
+			}
+		}
+	}
+	for _, name := range j.Program.Labels {
+		copy(j.Objective.Label(name), b.labels[name])
+	}
+	answer, err := j.Objective.Loss(ctx, uint64(step))
+	if err != nil {
+		return nil, err
+	}
+	if math.IsNaN(answer.Loss) || math.IsInf(answer.Loss, 0) {
+		return nil, j.diverged(step, "the loss is not a finite number")
+	}
+	for _, p := range j.Program.Passes {
+		if !p.Gradient {
+			continue
+		}
+		order := j.order(p, step)
+		for _, t := range j.Program.Taps {
+			if t.Pass == p.Name {
+				place(j.Network.TapGradient(t.Name), j.Objective.Gradient(t.Name), j.Batch, order)
+			}
+		}
+		if err := j.Network.Backward(p.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.Network.Step(engine.Optimiser{LR: j.Schedule.At(step), Momentum: j.Momentum, WeightDecay: j.Decay}); err != nil {
+		return nil, j.diverged(step, err.Error())
+	}
+	if j.Program.Momentum > 0 {
+		j.Network.UpdateMomentum(j.Program.Momentum)
+	}
+	return answer, nil
+}
+
+func (j *Job) diverged(step int, what string) error {
+	e := &fault.Error{Op: "train", Kind: fault.Diverged, What: fmt.Sprintf("diverged in step %d: %s", step+1, what),
+		Do: "lower train.optimizer.sgd.lr, lengthen the warm-up, or look at the data for extreme values"}
+	if saved, _, _ := j.Checkpoints.Latest(); saved >= 0 {
+		e.Do += fmt.Sprintf("; the checkpoint of step %d is kept in %s", saved, j.Checkpoints.Dir)
+	}
+	return e
+}
+
+// order is the keyed permutation in which a shuffled pass sees the batch, nil for the natural one: with the statistics of
+// batch norm taken over parts of the batch, a sample's two views must not meet the same partners (He et al. 2020, §3.3).
+func (j *Job) order(p *protocol.Pass, step int) []int {
+	if !p.Shuffle {
+		return nil
+	}
+	return key.New(j.Seed, "order", p.Name).At(0, uint64(step)).Shuffle(j.Batch)
+}
+
+// place copies rows into dst so that row i of dst is row order[i] of src; unplace undoes it.
+func place(dst, src []float32, n int, order []int) {
+	if order == nil {
+		copy(dst, src)
+		return
+	}
+	w := len(dst) / n
+	for i, r := range order {
+		copy(dst[i*w:(i+1)*w], src[r*w:(r+1)*w])
+	}
+}
+
+func unplace(dst, src []float32, n int, order []int) {
+	if order == nil {
+		copy(dst, src)
+		return
+	}
+	w := len(dst) / n
+	for i, r := range order {
+		copy(dst[r*w:(r+1)*w], src[i*w:(i+1)*w])
+	}
+}
+
+// rate measures throughput over the last second or more, so that a display neither jumps nor lags.
+type rate struct {
+	since time.Time
+	count int
+	last  float64
+}
+
+func newRate(now time.Time) *rate { return &rate{since: now} }
+
+func (r *rate) add(n int) float64 {
+	r.count += n
+	if d := time.Since(r.since).Seconds(); d >= 1 || r.last == 0 {
+		r.last = float64(r.count) / d
+		if d >= 1 {
+			r.since, r.count = time.Now(), 0
+		}
+	}
+	return r.last
+}
