@@ -1,0 +1,166 @@
+// Package photoz answers "how far is it?": photometric redshift as a distribution over bins.
+//
+// photoz.bins is a softmax regression over narrow bins of redshift on frozen representations, the form of Pasquet et al.
+// (2019, A&A 621, A26) and Hayat et al. (2021, ApJL 911, L33). The point estimate is the mean of the distribution over
+// the bins' centres; taking their lower edges instead would shift every estimate by half a bin.
+package photoz
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/asterism-ssl/asterism/plugins/sdk"
+	"github.com/asterism-ssl/asterism/plugins/sdk/labels"
+	"github.com/asterism-ssl/asterism/plugins/sdk/regress"
+)
+
+//go:embed bins.cue
+var schema string
+
+// Plugin gives the components of the plugin "photoz".
+func Plugin() sdk.Plugin {
+	return sdk.Plugin{Name: "photoz", Version: "0.1.0", Components: []sdk.Component{
+		sdk.Task("bins", 1, "photometric redshift as probabilities over bins", schema, newBins),
+	}}
+}
+
+type config struct {
+	Label string
+	Bins  int
+	Max   float64 `json:"z_max"`
+	L2    float64
+}
+
+type bins struct{ config }
+
+func newBins(c config) (sdk.Predictor, error) { return &bins{c}, nil }
+
+func (b *bins) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
+	facts, err := labels.Column("label", b.Label, r.Labels)
+	if err != nil {
+		return nil, err
+	}
+	if len(facts.Categories) > 0 {
+		return nil, sdk.FieldError{Field: "label", What: fmt.Sprintf("%q is a column of names, not of redshifts", b.Label), Advice: "name a column of numbers"}
+	}
+	return &sdk.TaskNeeds{Labels: []string{b.Label}, StateBytes: regress.StateBytes(int(r.Width), b.Bins),
+		PredictionBytes: r.PredictRows*uint64(8+8+4*b.Bins) + 192}, nil
+}
+
+// bin is the bin of a redshift; what lies outside [0, z_max) goes to the nearest bin.
+func (b *bins) bin(z float64) int {
+	return max(0, min(b.Bins-1, int(math.Floor(z/b.Max*float64(b.Bins)))))
+}
+
+func (b *bins) centre(bin int) float64 { return (float64(bin) + 0.5) * b.Max / float64(b.Bins) }
+
+func (b *bins) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
+	z := f.Labels[b.Label].F64
+	if len(z) != f.X.Shape[0] {
+		return nil, fmt.Errorf("photoz: %d redshifts for %d rows", len(z), f.X.Shape[0])
+	}
+	class := make([]int, len(z))
+	for i, v := range z {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, sdk.DataError{What: fmt.Sprintf("row %d has the redshift %v", i, v)}
+		}
+		class[i] = b.bin(v)
+	}
+	model, err := regress.Fit(f.X.F32, f.X.Shape[1], class, b.Bins, f.Weights, regress.Options{L2: b.L2})
+	if err != nil {
+		return nil, err
+	}
+	return model.State(), nil
+}
+
+// Predict gives the columns LABEL [rows], its spread [rows] (the standard deviation of the distribution) and
+// probability [rows, bins].
+func (b *bins) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
+	model, err := regress.FromState(state)
+	if err != nil {
+		return nil, err
+	}
+	if model.Classes != b.Bins || len(model.Mean) != x.Shape[1] {
+		return nil, sdk.DataError{What: "the stored regression is of another size", Advice: "run the task again with --fresh"}
+	}
+	p := model.Probabilities(x.F32)
+	rows := x.Shape[0]
+	z, spread, narrow := make([]float64, rows), make([]float64, rows), make([]float32, len(p))
+	for i := range rows {
+		square := 0.0
+		for k, q := range p[i*b.Bins : (i+1)*b.Bins] {
+			c := b.centre(k)
+			z[i] += q * c
+			square += q * c * c
+			narrow[i*b.Bins+k] = float32(q)
+		}
+		spread[i] = math.Sqrt(max(0, square-z[i]*z[i]))
+	}
+	return []sdk.Tensor{
+		{Name: b.Label, Shape: []int{rows}, F64: z},
+		{Name: "spread", Shape: []int{rows}, F64: spread},
+		{Name: "probability", Shape: []int{rows, b.Bins}, F32: narrow},
+	}, nil
+}
+
+// Score measures Δz = (predicted − true)/(1 + true).
+func (b *bins) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
+	truth := s.Labels[b.Label].F64
+	var z []float64
+	for _, t := range s.Predictions {
+		if t.Name == b.Label {
+			z = t.F64
+		}
+	}
+	if len(z) != len(truth) {
+		return nil, fmt.Errorf("photoz: %d predictions for %d rows", len(z), len(truth))
+	}
+	if len(truth) == 0 {
+		return nil, sdk.DataError{What: fmt.Sprintf("no row to score has a value in the column %q", b.Label), Advice: "give the split a larger test part"}
+	}
+	delta := make([]float64, len(z))
+	bias, outliers := 0.0, 0.0
+	for i := range z {
+		delta[i] = (z[i] - truth[i]) / (1 + truth[i])
+		bias += delta[i] / float64(len(z))
+		if math.Abs(delta[i]) > 0.05 {
+			outliers++
+		}
+	}
+	return &sdk.ScoreAnswer{
+		Metrics: []*sdk.Metric{
+			{Name: "σ_MAD", Value: sigmaMAD(delta), Better: sdk.Lower, Doc: "1.4826 × median of |Δz − median Δz|, Δz = (predicted − true)/(1 + true)"},
+			{Name: "bias", Value: bias, Better: sdk.Neither, Doc: "mean of Δz"},
+			{Name: "outliers", Value: outliers / float64(len(z)), Better: sdk.Lower, Doc: "share of rows with |Δz| above 0.05"},
+		},
+		Figures: []*sdk.Figure{scatter(b.Label, truth, z)},
+	}, nil
+}
+
+// sigmaMAD is the standard deviation that a normal distribution of this median absolute deviation has.
+func sigmaMAD(delta []float64) float64 {
+	m := median(delta)
+	away := make([]float64, len(delta))
+	for i, d := range delta {
+		away[i] = math.Abs(d - m)
+	}
+	return 1.4826 * median(away)
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// scatter draws at most 4000 points, spread evenly over the rows.
+func scatter(label string, truth, z []float64) *sdk.Figure {
+	const most = 4000
+	step := (len(z) + most - 1) / most
+	f := &sdk.Scatter{XLabel: "true " + label, YLabel: "predicted " + label, Identity: true}
+	for i := 0; i < len(z); i += step {
+		f.X, f.Y = append(f.X, truth[i]), append(f.Y, z[i])
+	}
+	return sdk.ScatterFigure("Predicted against true redshift", f)
+}
