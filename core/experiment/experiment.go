@@ -1,0 +1,186 @@
+// Package experiment reads an experiment: one CUE file in, a concrete Experiment out, and every message about what is
+// wrong with it, all at once, each at its line.
+//
+//	e, err := experiment.Load("efigi.cue", experiment.Options{Schemas: installed, Tags: []string{"root=/data"}})
+//
+// Load needs no process, no data and no network. The language is defined by the module in schemas/; the configuration
+// of a component by the schema that the component brings along.
+package experiment
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/cuecontext"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/schemas"
+)
+
+// Experiment is a checked experiment: every value is given or filled in, and every component exists.
+type Experiment struct {
+	Name    string
+	Seed    uint64
+	Data    Data
+	Views   map[string][]Component
+	Encoder Component
+	Train   Train
+	Tasks   []Task // sorted by name
+
+	File     string // absolute path of the file that was read
+	Resolved []byte // canonical JSON of the whole, defaults included: equal experiments have equal bytes
+
+	places map[string]string // path → position
+}
+
+// Component is a component as an experiment names it.
+type Component struct {
+	Name          string          // "sky.rotate"
+	Plugin, Local string          // "sky", "rotate"
+	Config        json.RawMessage // canonical JSON, defaults included
+	Path          string          // "views.train.0"
+	Where         string          // "efigi.cue:12:4"
+}
+
+// Data says where samples come from, what they are brought to, and which are held out.
+type Data struct {
+	Sources []Component
+	Frame   Frame
+	Split   Split
+}
+
+// Frame is what every sample is brought to before it is stored.
+type Frame struct {
+	Size  []int    // pixels: one number for every axis, or one an axis; nil: the shape of the first source
+	Bands []string // nil: all
+}
+
+// Split says which samples are held out of training.
+type Split struct {
+	Valid, Test float64 // shares, 0 ≤ each, sum < 1
+	By          string  // "id" or a column
+}
+
+// Train says how the encoder learns.
+type Train struct {
+	Objective         Component
+	Epochs, Batch     int
+	Optimizer         Optimizer
+	Schedule          Schedule
+	Precision         string  // "float32"
+	CheckpointMinutes float64 // between checkpoints
+}
+
+// Optimizer is stochastic gradient descent with momentum.
+type Optimizer struct {
+	LR, Momentum, WeightDecay float64
+}
+
+// Schedule says how the learning rate changes.
+type Schedule struct {
+	Kind         string  // "cosine" or "constant"
+	WarmupEpochs float64 // of cosine
+}
+
+// Task is one question.
+type Task struct {
+	Name string
+	Component
+	Mode   string   // "frozen"
+	Labels []string // "50", "all"
+	Draws  int
+}
+
+// Options are what the command line adds to the file.
+type Options struct {
+	Tags    []string // -t name=value
+	Sets    []string // --set path=value
+	Schemas Schemas  // the installed components
+}
+
+// Schemas knows the installed components.
+type Schemas interface {
+	// Schema gives the schema of a component, "sky.rotate".
+	Schema(component string) (Schema, bool)
+	// List gives all of them.
+	List() []Schema
+}
+
+// Schema is what a component says about its configuration.
+type Schema struct {
+	Name     string // "sky.rotate"
+	Kind     protocol.Kind
+	Text     string // CUE text that defines #Config
+	Revision uint32
+	Plugin   string // "sky"
+}
+
+// Load reads and checks an experiment. Its error is a fault.List with everything that is wrong, in the order of the file.
+// Nothing is written, no process is started and nothing is fetched.
+func Load(file string, o Options) (e *Experiment, err error) {
+	defer func() { // the evaluator is not ours, and the file may hold anything
+		if r := recover(); r != nil {
+			e, err = nil, fault.List{{Op: "vet", Kind: fault.Config, Where: file, What: "this file cannot be evaluated", Do: "simplify it", Err: fmt.Errorf("%v", r)}}
+		}
+	}()
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fault.List{unreadable(file, err)}
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fault.List{{Op: "vet", Kind: fault.Internal, Where: file, What: "no absolute path", Err: err}}
+	}
+	syntax, faults := parse(file, src, o)
+	if faults != nil {
+		return nil, faults.sorted(file)
+	}
+	ctx := cuecontext.New()
+	given, faults := evaluate(ctx, syntax, abs)
+	if faults != nil {
+		return nil, faults.sorted(file)
+	}
+	language := ctx.CompileString(schemas.Experiment, cue.Filename(languageFile)).LookupPath(cue.ParsePath("#Experiment"))
+	if err := language.Err(); err != nil {
+		return nil, fault.List{{Op: "vet", Kind: fault.Internal, What: "the schema of experiments does not compile", Err: err}}
+	}
+	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, tags: syntax.tags, whole: given.Unify(language), places: map[string]string{}, configs: map[string]config{}}
+	c.check(language, given)
+	if len(c.faults) > 0 {
+		return nil, c.faults.sorted(file)
+	}
+	return c.resolve(abs)
+}
+
+// Where gives the position file:line:column of a path such as "views.train.1" or "train.batch", or of what encloses it
+// where the file leaves it out.
+func (e *Experiment) Where(path string) string { return place(e.places, path) }
+
+func place(places map[string]string, path string) string {
+	for {
+		if at, ok := places[path]; ok {
+			return at
+		}
+		i := strings.LastIndexByte(path, '.')
+		if i < 0 {
+			return places[""]
+		}
+		path = path[:i]
+	}
+}
+
+func unreadable(file string, err error) *fault.Error {
+	e := &fault.Error{Op: "vet", Kind: fault.Config, Where: file, What: "cannot read this file", Err: err}
+	switch info, statErr := os.Stat(file); {
+	case os.IsNotExist(err):
+		e.What, e.Err, e.Do = "no such file", nil, "give the path of an experiment, such as experiments/quickstart.cue"
+	case statErr == nil && info.IsDir():
+		e.What, e.Err, e.Do = "this is a folder, not an experiment", nil, "name the .cue file in it"
+	}
+	return e
+}
