@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Geometry is the shape of a convolution or pooling of rank len(Kernel) = 0…3; rank 0 is a linear layer, a matrix
 // product. Activations are [Batch, spatial…, channels]; weights [OutC, InC, Kernel…]. Stride and Dilation may be nil for
@@ -54,14 +57,10 @@ func (g Geometry) Check() error {
 	if g.Batch < 0 || g.InC < 1 || g.OutC < 1 {
 		return fmt.Errorf("kernel: batch %d, channels %d → %d: want at least 0, 1 and 1", g.Batch, g.InC, g.OutC)
 	}
-	for name, s := range map[string][]int{"In": g.In, "Out": g.Out} {
-		if len(s) != rank {
-			return fmt.Errorf("kernel: %s %v has not the rank %d of the kernel %v", name, s, rank, g.Kernel)
-		}
-	}
-	for name, s := range map[string][]int{"Stride": g.Stride, "Pad": g.Pad, "Dilation": g.Dilation} {
-		if s != nil && len(s) != rank {
-			return fmt.Errorf("kernel: %s %v has not the rank %d of the kernel %v", name, s, rank, g.Kernel)
+	for i, s := range [...][]int{g.In, g.Out, g.Stride, g.Pad, g.Dilation} {
+		if len(s) != rank && (s != nil || i < 2) {
+			name := [...]string{"In", "Out", "Stride", "Pad", "Dilation"}[i]
+			return fmt.Errorf("kernel: %s %v has not the rank %d of the kernel %v", name, slices.Clone(s), rank, slices.Clone(g.Kernel))
 		}
 	}
 	for i := range rank {

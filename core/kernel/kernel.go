@@ -15,7 +15,9 @@ func (p *Pool) PackForward(dst []float32, g Geometry, w []float32) {
 	g.must()
 	want("PackForward", "w", len(w), g.WeightLen())
 	wantAtLeast("PackForward", "dst", len(dst), PackedForwardLen(g))
-	copy(dst, w)
+	p.begin()
+	defer p.end()
+	p.pack(&g, w, dst, false)
 }
 
 // PackInputGradient lays out w [OutC, InC, Kernel…] for ConvInputGradient.
@@ -23,7 +25,9 @@ func (p *Pool) PackInputGradient(dst []float32, g Geometry, w []float32) {
 	g.must()
 	want("PackInputGradient", "w", len(w), g.WeightLen())
 	wantAtLeast("PackInputGradient", "dst", len(dst), PackedInputGradientLen(g))
-	copy(dst, w)
+	p.begin()
+	defer p.end()
+	p.pack(&g, w, dst, true)
 }
 
 // ConvForward computes y [Batch, Out…, OutC] from x [Batch, In…, InC], weights packed by PackForward and bias [OutC],
@@ -36,7 +40,9 @@ func (p *Pool) ConvForward(g Geometry, x, packed, bias, y []float32) {
 	if bias != nil {
 		want("ConvForward", "bias", len(bias), g.OutC)
 	}
-	naiveConvForward(g, x, packed, bias, y)
+	p.begin()
+	defer p.end()
+	p.convForward(&g, x, packed, bias, y)
 }
 
 // ConvInputGradient computes dx [Batch, In…, InC] from dy [Batch, Out…, OutC] and weights packed by PackInputGradient.
@@ -46,12 +52,15 @@ func (p *Pool) ConvInputGradient(g Geometry, dy, packed, dx []float32) {
 	want("ConvInputGradient", "dy", len(dy), g.OutLen())
 	wantAtLeast("ConvInputGradient", "packed", len(packed), PackedInputGradientLen(g))
 	want("ConvInputGradient", "dx", len(dx), g.InLen())
-	naiveConvInputGradient(g, dy, packed, dx)
+	p.begin()
+	defer p.end()
+	p.convInputGradient(&g, dy, packed, dx)
 }
 
 // ConvWeightGradientScratch is the length of the scratch that ConvWeightGradient needs; its content does not matter.
 func ConvWeightGradientScratch(g Geometry) int {
-	return 64 * g.Taps() * g.InC * roundUp(g.OutC)
+	parts, _ := gradientParts(&g)
+	return parts * g.Taps() * g.InC * roundUp(g.OutC)
 }
 
 // ConvWeightGradient adds to dw [OutC, InC, Kernel…] (PyTorch's layout) the gradient from x [Batch, In…, InC] and
@@ -62,7 +71,9 @@ func (p *Pool) ConvWeightGradient(g Geometry, x, dy, dw, scratch []float32) {
 	want("ConvWeightGradient", "dy", len(dy), g.OutLen())
 	want("ConvWeightGradient", "dw", len(dw), g.WeightLen())
 	wantAtLeast("ConvWeightGradient", "scratch", len(scratch), ConvWeightGradientScratch(g))
-	naiveConvWeightGradient(g, x, dy, dw)
+	p.begin()
+	defer p.end()
+	p.convWeightGradient(&g, x, dy, dw, scratch)
 }
 
 // ColumnSum adds to sum [cols] the sums over the rows of x [rows, cols].
@@ -75,19 +86,25 @@ func (p *Pool) ColumnSum(rows, cols int, x, sum []float32) {
 // MatMulNT computes c [m, n] = a·bᵀ of a [m, k] and b [n, k]: every row of a with every row of b.
 func (p *Pool) MatMulNT(m, n, k int, a, b, c []float32) {
 	wantMatMul("MatMulNT", m, n, k, a, b, c)
-	naiveMatMul(m, n, k, a, k, 1, b, 1, k, c)
+	p.begin()
+	defer p.end()
+	p.matMul(m, n, k, a, b, true, c)
 }
 
 // MatMulNN computes c [m, n] = a·b of a [m, k] and b [k, n].
 func (p *Pool) MatMulNN(m, n, k int, a, b, c []float32) {
 	wantMatMul("MatMulNN", m, n, k, a, b, c)
-	naiveMatMul(m, n, k, a, k, 1, b, n, 1, c)
+	p.begin()
+	defer p.end()
+	p.matMul(m, n, k, a, b, false, c)
 }
 
 // MatMulTN computes c [m, n] = aᵀ·b of a [k, m] and b [k, n].
 func (p *Pool) MatMulTN(m, n, k int, a, b, c []float32) {
 	wantMatMul("MatMulTN", m, n, k, a, b, c)
-	naiveMatMul(m, n, k, a, 1, m, b, n, 1, c)
+	p.begin()
+	defer p.end()
+	p.matMulTN(m, n, k, a, b, c)
 }
 
 func wantMatMul(op string, m, n, k int, a, b, c []float32) {

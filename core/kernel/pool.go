@@ -1,37 +1,171 @@
 package kernel
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 )
 
 // Pool is a fixed set of threads that operations are split over. One operation runs at a time: calls from several
 // goroutines wait for each other. A function given to Do must not use the pool itself.
+//
+// A pool keeps a little workspace (tables of rows, partial sums), which grows to what its largest call needs.
 type Pool struct {
 	threads int
-	mu      sync.Mutex
+	set     *set
+	workers []*worker
+	wake    []chan struct{} // of workers 1…
+	wait    sync.WaitGroup
+	next    atomic.Int64
+	failed  atomic.Pointer[string] // what a task panicked with
+
+	mu      sync.Mutex // held during an operation; guards what follows
+	tasks   int
+	job     func(p *Pool, w *worker, task int)
+	user    func(task int)
+	call    call
+	conv    sweep
+	packing packing
+	wgrad   gradientSweep
+	turned  transposed
+	zeros   []float32 // a row outside the image
+	sums    []float64 // partial sums
+}
+
+// call holds the arguments of the element-wise and row-wise operations while they run.
+type call struct {
+	n          int
+	a, b, c, d []float32
+	arg        []int32
+	s, t, u    float32
+	rows, cols int
+	geometry   Geometry
+	volume     [3]axis
+}
+
+// worker is what one thread has for itself.
+type worker struct {
+	table   []unsafe.Pointer
+	out     []unsafe.Pointer
+	offsets []int64
+	product productArgs
+
+	pairs    []int32
+	segments []int32
+	gradient gradientArgs
+
+	panel []float32
 }
 
 // NewPool starts a pool of so many threads, the caller's included; 0 or less means all processors that Go may use.
-func NewPool(threads int) *Pool {
+func NewPool(threads int) *Pool { return newPool(threads, current.Load()) }
+
+func newPool(threads int, s *set) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return &Pool{threads: threads}
+	p := &Pool{threads: threads, set: s}
+	for i := range threads {
+		w := &worker{}
+		p.workers = append(p.workers, w)
+		if i == 0 {
+			continue
+		}
+		wake := make(chan struct{}, 1)
+		p.wake = append(p.wake, wake)
+		go func() {
+			for range wake {
+				p.work(w)
+				p.wait.Done()
+			}
+		}()
+	}
+	return p
 }
 
 // Threads is the number of threads.
 func (p *Pool) Threads() int { return p.threads }
 
 // Close ends the threads. The pool must not be used afterwards; closing it twice is harmless.
-func (p *Pool) Close() {}
+func (p *Pool) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, wake := range p.wake {
+		close(wake)
+	}
+	p.wake = nil
+}
 
 // Do calls f(0), …, f(tasks−1), each once, on the pool's threads in any order, and returns when all have returned. A
 // panic in f reaches the caller. Results must not depend on which thread runs a task.
 func (p *Pool) Do(tasks int, f func(task int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for t := range tasks {
-		f(t)
+	p.user = f
+	defer func() { p.user = nil }()
+	p.run(tasks, userTask)
+}
+
+func userTask(p *Pool, _ *worker, task int) { p.user(task) }
+
+// run does the tasks of a job on all threads. The lock is held.
+func (p *Pool) run(tasks int, job func(p *Pool, w *worker, task int)) {
+	if tasks <= 0 {
+		return
 	}
+	others := min(len(p.wake), tasks-1)
+	if others == 0 {
+		for t := range tasks {
+			job(p, p.workers[0], t)
+		}
+		return
+	}
+	p.tasks, p.job = tasks, job
+	p.next.Store(0)
+	p.wait.Add(others)
+	for _, wake := range p.wake[:others] {
+		wake <- struct{}{}
+	}
+	p.work(p.workers[0])
+	p.wait.Wait()
+	p.job = nil
+	if failed := p.failed.Swap(nil); failed != nil {
+		panic(*failed)
+	}
+}
+
+// work takes tasks until none is left, or one has failed.
+func (p *Pool) work(w *worker) {
+	defer func() {
+		if r := recover(); r != nil {
+			text := fmt.Sprint(r)
+			p.failed.CompareAndSwap(nil, &text)
+			p.next.Store(int64(p.tasks))
+		}
+	}()
+	for {
+		t := int(p.next.Add(1)) - 1
+		if t >= p.tasks {
+			return
+		}
+		p.job(p, w, t)
+	}
+}
+
+// grow gives a slice of n values, the old one where it is long enough; its content is lost.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// begin takes the pool for an operation; the operation ends with p.mu.Unlock, and forgets the caller's slices.
+func (p *Pool) begin() { p.mu.Lock() }
+
+func (p *Pool) end() {
+	p.call = call{}
+	p.mu.Unlock()
 }

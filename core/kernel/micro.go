@@ -1,0 +1,62 @@
+package kernel
+
+import "unsafe"
+
+//go:generate go run ./gen
+
+// productArgs describes one tile of a product: for each row i < rows and output j < width,
+//
+//	out[i][column+j] = bias[j] + Σ over taps t, k < depth of table[t·rows+i][k] · weights[(offsets[t]+k)·width + j]
+//
+// where width is a whole number of vectors and mask says how many values of the last one are stored (and read of bias);
+// with add, what lies in out is added too. The last three fields are the assembly's own.
+type productArgs struct {
+	table   unsafe.Pointer // [taps][rows] addresses of x
+	offsets unsafe.Pointer // [taps] int64, in rows of width
+	weights unsafe.Pointer
+	taps    int64
+	depth   int64
+	mask    unsafe.Pointer // AVX-512: 16 bits; AVX2: 8 int32; portable: int64 count of outputs
+	bias    unsafe.Pointer // may be nil
+	out     unsafe.Pointer // [rows] addresses of y
+	column  int64
+	add     int64
+
+	tableAt, offsetsAt, left uintptr
+}
+
+// gradientArgs describes one tile of a weight gradient: for each channel i < rows and output j < width,
+//
+//	sum[i·stride + j] += Σ over pairs (a, b) of x[a+i]·dy[b+j]
+//
+// where dy is read only as far as mask says.
+type gradientArgs struct {
+	pairs  unsafe.Pointer // [count] of two int32
+	count  int64          // at least 1
+	x, dy  unsafe.Pointer
+	sum    unsafe.Pointer
+	stride int64
+	mask   unsafe.Pointer
+}
+
+// set is an instruction set: its tiles and vector loops.
+type set struct {
+	name, title string
+	vec         int // values of a vector
+	width       int // outputs of the widest tile
+	products    [][]func(*productArgs)
+	gradients   [][]func(*gradientArgs)
+	masks       []unsafe.Pointer // by values of the last vector, 1…vec
+}
+
+// height is the number of rows of the tallest product tile of so many vectors.
+func (s *set) height(vecs int) int { return len(s.products[vecs]) - 1 }
+
+// panel gives the width of weight panel t of so many outputs: full, or whole vectors for the last.
+func (s *set) panel(outputs, t int) int {
+	w := min(s.width, outputs-t*s.width)
+	return (w + s.vec - 1) / s.vec * s.vec
+}
+
+// mask gives the mask of the last vector of a tile with so many outputs.
+func (s *set) mask(outputs int) unsafe.Pointer { return s.masks[(outputs-1)%s.vec+1] }

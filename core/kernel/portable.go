@@ -1,0 +1,91 @@
+package kernel
+
+import "unsafe"
+
+// The portable tiles are 4 rows × 16 outputs.
+const (
+	portableRows  = 4
+	portableWidth = 16
+)
+
+var portableCounts = func() (c [portableWidth + 1]int64) {
+	for i := range c {
+		c[i] = int64(i)
+	}
+	return c
+}()
+
+var portable = func() *set {
+	s := &set{name: "portable", title: "portable Go", vec: portableWidth, width: portableWidth}
+	s.products = [][]func(*productArgs){nil, {nil}}
+	s.gradients = [][]func(*gradientArgs){nil, {nil}}
+	for rows := 1; rows <= portableRows; rows++ {
+		s.products[1] = append(s.products[1], func(a *productArgs) { productPortable(a, rows) })
+		s.gradients[1] = append(s.gradients[1], func(a *gradientArgs) { gradientPortable(a, rows) })
+	}
+	for i := range portableCounts {
+		s.masks = append(s.masks, unsafe.Pointer(&portableCounts[i]))
+	}
+	return s
+}()
+
+// productPortable is the tile of productArgs in Go.
+func productPortable(a *productArgs, rows int) {
+	var acc [portableRows][portableWidth]float32
+	table := unsafe.Slice((*unsafe.Pointer)(a.table), int(a.taps)*rows)
+	offsets := unsafe.Slice((*int64)(a.offsets), a.taps)
+	for t, offset := range offsets {
+		w := unsafe.Slice((*float32)(unsafe.Add(a.weights, offset*portableWidth*4)), a.depth*portableWidth)
+		for r := range rows {
+			x := unsafe.Slice((*float32)(table[t*rows+r]), a.depth)
+			for j := 0; j < portableWidth; j += 4 { // four sums stay in registers
+				s0, s1, s2, s3 := acc[r][j], acc[r][j+1], acc[r][j+2], acc[r][j+3]
+				wj := w[j:]
+				for k, v := range x {
+					q := wj[k*portableWidth : k*portableWidth+4 : k*portableWidth+4]
+					s0 += v * q[0]
+					s1 += v * q[1]
+					s2 += v * q[2]
+					s3 += v * q[3]
+				}
+				acc[r][j], acc[r][j+1], acc[r][j+2], acc[r][j+3] = s0, s1, s2, s3
+			}
+		}
+	}
+	n := int(*(*int64)(a.mask))
+	for r, out := range unsafe.Slice((*unsafe.Pointer)(a.out), rows) {
+		y := unsafe.Slice((*float32)(unsafe.Add(out, a.column*4)), n)
+		for j := range y {
+			s := acc[r][j]
+			if a.bias != nil {
+				s += unsafe.Slice((*float32)(a.bias), n)[j]
+			}
+			if a.add != 0 {
+				s += y[j]
+			}
+			y[j] = s
+		}
+	}
+}
+
+// gradientPortable is the tile of gradientArgs in Go.
+func gradientPortable(a *gradientArgs, rows int) {
+	var acc [portableRows][portableWidth]float32
+	n := int(*(*int64)(a.mask))
+	for _, p := range unsafe.Slice((*[2]int32)(a.pairs), a.count) {
+		x := unsafe.Slice((*float32)(unsafe.Add(a.x, int(p[0])*4)), rows)
+		dy := unsafe.Slice((*float32)(unsafe.Add(a.dy, int(p[1])*4)), n)
+		for r, v := range x {
+			to := acc[r][:n]
+			for j, d := range dy {
+				to[j] += v * d
+			}
+		}
+	}
+	for r := range rows {
+		sum := unsafe.Slice((*float32)(unsafe.Add(a.sum, int64(r)*a.stride*4)), portableWidth)
+		for j := range sum {
+			sum[j] += acc[r][j]
+		}
+	}
+}
