@@ -3,20 +3,22 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
-
-var errNotYet = errors.New("not yet")
 
 // Spec says how to start a plugin and what it must turn out to be.
 type Spec struct {
 	Name     string
 	Version  string
 	Command  []string              // the executable and its arguments
-	Env      []string              // beside the short list that every plugin gets
+	Env      []string              // NAME=value, over the short list of the host's variables that every plugin gets
 	Dir      string                // working folder; empty: the host's
 	Manifest *protocol.Description // what the installed plugin says of itself; its own answer must equal it
 }
@@ -24,34 +26,228 @@ type Spec struct {
 // Options of a host.
 type Options struct {
 	Log          io.Writer     // lines that plugins write, each after the plugin's name; nil: none
-	LogDir       string        // folder for one NAME.log a plugin; empty: none
+	LogDir       string        // folder for one NAME.log a plugin that writes something; empty: none
 	StartTimeout time.Duration // for a plugin to start; 0: 10 s
 }
 
-// Host starts plugins when they are first needed, one process each, and ends them all on Close.
-type Host struct{}
+// Host starts plugins when they are first needed, one process each, and ends them all on Close. It is safe for
+// concurrent use.
+type Host struct {
+	resolve func(plugin string) (Spec, error)
+	options Options
+	log     sink
+
+	mu        sync.Mutex
+	closed    bool
+	sockets   *sockets
+	processes map[string]*starting
+	links     map[string]*augmentation // configured and planned augmentations, by content
+}
+
+// starting is a process that is up, or on its way up.
+type starting struct {
+	done chan struct{}
+	p    *process
+	err  error
+}
 
 // NewHost makes a host that asks resolve how to start a plugin by its name.
-func NewHost(resolve func(plugin string) (Spec, error), o Options) *Host { return &Host{} }
+func NewHost(resolve func(plugin string) (Spec, error), o Options) *Host {
+	return &Host{resolve: resolve, options: o, log: sink{w: o.Log}, processes: map[string]*starting{}, links: map[string]*augmentation{}}
+}
 
-// Close ends every plugin and removes the sockets.
-func (h *Host) Close() error { return nil }
+// Close ends every plugin with all its children and removes the sockets. Calls in flight fail.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	processes := h.processes
+	h.processes = map[string]*starting{}
+	h.mu.Unlock()
+	var group sync.WaitGroup
+	for _, s := range processes {
+		group.Go(func() {
+			<-s.done
+			if s.p != nil {
+				s.p.stop()
+			}
+		})
+	}
+	group.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sockets == nil {
+		return nil
+	}
+	err := h.sockets.remove()
+	h.sockets = nil
+	return err
+}
 
-// Dataset configures a dataset.
-func (h *Host) Dataset(ctx context.Context, r Ref) (*Dataset, error) { return nil, errNotYet }
+// errClosed is what calls after Close get.
+var errClosed = &fault.Error{Kind: fault.Internal, What: "the plugin host is closed"}
 
-// Pipeline plans a chain of augmentations on samples such as in.
-func (h *Host) Pipeline(ctx context.Context, refs []Ref, view string, in *protocol.SampleFacts) (*Pipeline, error) {
-	return nil, errNotYet
+func (h *Host) socketDir() (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return "", errClosed
+	}
+	if h.sockets == nil {
+		s, err := newSockets()
+		if err != nil {
+			return "", err
+		}
+		h.sockets = s
+	}
+	return h.sockets.dir, nil
+}
+
+// process gives the running plugin of a component, and starts it if it is not up yet.
+func (h *Host) process(ctx context.Context, r Ref) (*process, error) {
+	name, _, _ := strings.Cut(r.Name, ".")
+	for {
+		h.mu.Lock()
+		if h.closed {
+			h.mu.Unlock()
+			return nil, errClosed
+		}
+		s := h.processes[name]
+		mine := s == nil
+		if mine {
+			s = &starting{done: make(chan struct{})}
+			h.processes[name] = s
+		}
+		h.mu.Unlock()
+		if mine {
+			s.p, s.err = h.launch(ctx, name)
+			if s.err != nil { // the next call tries again
+				h.mu.Lock()
+				if h.processes[name] == s {
+					delete(h.processes, name)
+				}
+				h.mu.Unlock()
+			}
+			close(s.done)
+		} else {
+			select {
+			case <-s.done:
+			case <-ctx.Done():
+				return nil, located(r, &fault.Error{Kind: fault.Cancelled, What: "interrupted while the plugin was starting", Err: ctx.Err()})
+			}
+			if s.err != nil && fault.KindOf(s.err) == fault.Cancelled && ctx.Err() == nil {
+				continue // another caller was interrupted, not we
+			}
+		}
+		return s.p, located(r, s.err)
+	}
+}
+
+func (h *Host) launch(ctx context.Context, name string) (*process, error) {
+	spec, err := h.resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Name == "" {
+		spec.Name = name
+	}
+	return h.start(ctx, spec)
+}
+
+// located adds the component and its place to a fault that does not know them.
+func located(r Ref, err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return err
+	}
+	c := *f
+	if c.Path == "" {
+		c.Path = r.Path
+	}
+	if c.Where == "" {
+		c.Where = r.Where
+	}
+	if !strings.Contains(c.Plugin, ".") {
+		c.Plugin = r.Name
+	}
+	return &c
+}
+
+// configured is an instance of a component in a running plugin.
+type configured struct {
+	*process
+	host     *Host
+	ref      Ref
+	instance uint32
+}
+
+// configure starts the component's plugin if need be and makes an instance.
+func (h *Host) configure(ctx context.Context, r Ref, kind protocol.Kind) (*configured, error) {
+	p, err := h.process(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	_, local, _ := strings.Cut(r.Name, ".")
+	info := p.component(local)
+	if info == nil {
+		return nil, &fault.Error{Kind: fault.Config, Plugin: r.Name, Path: r.Path, Where: r.Where,
+			What: fmt.Sprintf("the plugin %s has no component %q", p.spec.Name, local),
+			Do:   "it has " + strings.Join(p.components(), ", ")}
+	}
+	if info.Kind != kind {
+		return nil, &fault.Error{Kind: fault.Config, Plugin: r.Name, Path: r.Path, Where: r.Where,
+			What: fmt.Sprintf("is %s, where %s is wanted", kindName(info.Kind), kindName(kind))}
+	}
+	c := &configured{process: p, host: h, ref: r}
+	config := r.Config
+	if len(config) == 0 {
+		config = []byte("{}")
+	}
+	answer, err := call(ctx, c, "Configure", p.control.Configure, &protocol.ConfigureRequest{Component: local, Config: config})
+	if err != nil {
+		return nil, err
+	}
+	c.instance = answer.Instance
+	return c, nil
+}
+
+// release forgets the instance. A plugin that is gone has forgotten it already.
+func (c *configured) release() error {
+	if c.child.ended(0) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err := call(ctx, c, "Release", c.control.Release, &protocol.ReleaseRequest{Instance: c.instance})
+	return err
+}
+
+func kindName(k protocol.Kind) string {
+	switch k {
+	case protocol.Kind_DATASET:
+		return "a dataset"
+	case protocol.Kind_AUGMENTATION:
+		return "an augmentation"
+	case protocol.Kind_ENCODER:
+		return "an encoder"
+	case protocol.Kind_OBJECTIVE:
+		return "an objective"
+	case protocol.Kind_TASK:
+		return "a task"
+	case protocol.Kind_ENGINE:
+		return "an engine"
+	}
+	return "of an unknown kind"
 }
 
 // Encoder gives the model that an encoder describes for samples of the shape input (spatial…, bands).
 func (h *Host) Encoder(ctx context.Context, r Ref, input []int64) (*protocol.Model, error) {
-	return nil, errNotYet
+	c, err := h.configure(ctx, r, protocol.Kind_ENCODER)
+	if err != nil {
+		return nil, err
+	}
+	m, err := call(ctx, c, "Build", c.encoder.Build, &protocol.BuildRequest{Instance: c.instance, Input: input})
+	if err != nil {
+		return nil, err
+	}
+	return m, c.release()
 }
-
-// Objective configures an objective.
-func (h *Host) Objective(ctx context.Context, r Ref) (*Objective, error) { return nil, errNotYet }
-
-// Task configures a task.
-func (h *Host) Task(ctx context.Context, r Ref) (*Task, error) { return nil, errNotYet }

@@ -2,43 +2,228 @@ package plugin
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
+	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
-// Objective is a configured objective.
-type Objective struct{}
+// Objective is a configured objective. It is used by one goroutine.
+type Objective struct {
+	c         *configured
+	program   *protocol.Program
+	in, out   *memory // taps and labels; gradients
+	request   *protocol.LossRequest
+	taps      map[string][]float32
+	gradients map[string][]float32
+	labels    map[string][]float64
+	state     *memory
+	slot      *protocol.Slot
+}
+
+// Objective configures an objective.
+func (h *Host) Objective(ctx context.Context, r Ref) (*Objective, error) {
+	c, err := h.configure(ctx, r, protocol.Kind_OBJECTIVE)
+	if err != nil {
+		return nil, err
+	}
+	return &Objective{c: c}, nil
+}
 
 // Plan gives the program for the training loop. The request's instance is filled in.
 func (o *Objective) Plan(ctx context.Context, r *protocol.ProgramRequest) (*protocol.Program, error) {
-	return nil, errNotYet
+	r.Instance = o.c.instance
+	p, err := call(ctx, o.c, "Plan", o.c.objective.Plan, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkProgram(p); err != nil {
+		return nil, o.c.broken("the program does not hold together: %v", err)
+	}
+	o.program = p
+	return p, nil
+}
+
+// checkProgram finds names that refer to nothing.
+func checkProgram(p *protocol.Program) error {
+	views, heads, passes, taps := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, v := range p.Views {
+		if v.Name == "" || views[v.Name] {
+			return fmt.Errorf("the view %q is empty or there twice", v.Name)
+		}
+		views[v.Name] = true
+	}
+	for _, h := range p.Heads {
+		if h.Name == "" || heads[h.Name] || h.Model == nil {
+			return fmt.Errorf("the head %q is empty or there twice", h.Name)
+		}
+		heads[h.Name] = true
+	}
+	for _, s := range p.Passes {
+		if s.Name == "" || passes[s.Name] {
+			return fmt.Errorf("the pass %q is empty or there twice", s.Name)
+		}
+		if !views[s.View] {
+			return fmt.Errorf("the pass %q uses the view %q, which is not there", s.Name, s.View)
+		}
+		if s.Gradient && s.Network != protocol.Network_ONLINE {
+			return fmt.Errorf("the pass %q has a gradient, which only the online network takes", s.Name)
+		}
+		for _, h := range s.Heads {
+			if !heads[h] {
+				return fmt.Errorf("the pass %q uses the head %q, which is not there", s.Name, h)
+			}
+		}
+		passes[s.Name] = true
+	}
+	for _, t := range p.Taps {
+		if t.Name == "" || taps[t.Name] {
+			return fmt.Errorf("the tap %q is empty or there twice", t.Name)
+		}
+		i := slices.IndexFunc(p.Passes, func(s *protocol.Pass) bool { return s.Name == t.Pass })
+		if i < 0 {
+			return fmt.Errorf("the tap %q is of the pass %q, which is not there", t.Name, t.Pass)
+		}
+		if t.Output != "representation" && t.Output != "features" && !slices.Contains(p.Passes[i].Heads, t.Output) {
+			return fmt.Errorf("the tap %q is of the output %q, which the pass %q does not have", t.Name, t.Output, t.Pass)
+		}
+		taps[t.Name] = true
+	}
+	return nil
 }
 
 // Bind makes the shared memory of the taps, of the gradients of those taps whose passes have one, and of the labels.
-// Widths gives the shape of each tap without the batch. Call it after Plan.
+// Widths gives the shape of each tap without the batch. Call it after Plan; calling it again makes new memory.
 func (o *Objective) Bind(batch int, widths map[string][]int64, labels []string) error {
-	return errNotYet
+	if o.program == nil || batch < 1 {
+		return &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: "Bind before Plan, or without a batch"}
+	}
+	o.unbind()
+	var in, out protocol.Layout
+	request := &protocol.LossRequest{Instance: o.c.instance}
+	for _, t := range o.program.Taps {
+		width, ok := widths[t.Name]
+		if !ok {
+			return &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: fmt.Sprintf("the tap %q has no width", t.Name)}
+		}
+		shape := append([]int64{int64(batch)}, width...)
+		tensor, err := in.Place(protocol.DType_F32, shape...)
+		if err != nil {
+			return tooLarge(o.c.ref, batch, err)
+		}
+		request.Taps = append(request.Taps, &protocol.NamedTensor{Name: t.Name, Tensor: tensor})
+		if !slices.ContainsFunc(o.program.Passes, func(p *protocol.Pass) bool { return p.Name == t.Pass && p.Gradient }) {
+			continue
+		}
+		if tensor, err = out.Place(protocol.DType_F32, shape...); err != nil {
+			return tooLarge(o.c.ref, batch, err)
+		}
+		request.Gradients = append(request.Gradients, &protocol.NamedTensor{Name: t.Name, Tensor: tensor})
+	}
+	for _, name := range labels {
+		tensor, err := in.Place(protocol.DType_F64, int64(batch))
+		if err != nil {
+			return tooLarge(o.c.ref, batch, err)
+		}
+		request.Labels = append(request.Labels, &protocol.NamedTensor{Name: name, Tensor: tensor})
+	}
+	var err error
+	var inID, outID uint32
+	if o.in, inID, err = o.c.shared(in.Size(), protocol.HostWrites); err != nil {
+		return err
+	}
+	if o.out, outID, err = o.c.shared(out.Size(), protocol.PluginWrites); err != nil {
+		return err
+	}
+	o.taps, o.gradients, o.labels = map[string][]float32{}, map[string][]float32{}, map[string][]float64{}
+	for _, n := range request.Taps {
+		n.Tensor.Arena = inID
+		if o.taps[n.Name], err = protocol.View[float32](o.in.Bytes(), n.Tensor); err != nil {
+			return o.c.broken("memory was not laid out: %v", err)
+		}
+	}
+	for _, n := range request.Gradients {
+		n.Tensor.Arena = outID
+		if o.gradients[n.Name], err = protocol.View[float32](o.out.Bytes(), n.Tensor); err != nil {
+			return o.c.broken("memory was not laid out: %v", err)
+		}
+	}
+	for _, n := range request.Labels {
+		n.Tensor.Arena = inID
+		if o.labels[n.Name], err = protocol.View[float64](o.in.Bytes(), n.Tensor); err != nil {
+			return o.c.broken("memory was not laid out: %v", err)
+		}
+	}
+	o.request = request
+	return nil
+}
+
+func (o *Objective) unbind() {
+	o.in.close()
+	o.out.close()
+	o.in, o.out, o.request, o.taps, o.gradients, o.labels = nil, nil, nil, nil, nil, nil
 }
 
 // Tap is the memory of a tap, [batch, width]: fill it before Loss.
-func (o *Objective) Tap(name string) []float32 { return nil }
+func (o *Objective) Tap(name string) []float32 { return o.taps[name] }
 
 // Gradient is the memory of the loss's gradient at a tap, filled by Loss; nil for a tap of a pass without gradient.
-func (o *Objective) Gradient(name string) []float32 { return nil }
+func (o *Objective) Gradient(name string) []float32 { return o.gradients[name] }
 
 // Label is the memory of a label column, [batch]: fill it before Loss, NaN where missing.
-func (o *Objective) Label(name string) []float64 { return nil }
+func (o *Objective) Label(name string) []float64 { return o.labels[name] }
 
-// Loss computes the loss of one step from the taps and labels, and fills the gradients.
+// Loss computes the loss of one step from the taps and labels, and fills the gradients, which are zero before.
 func (o *Objective) Loss(ctx context.Context, step uint64) (*protocol.LossAnswer, error) {
-	return nil, errNotYet
+	if o.request == nil {
+		return nil, &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: "Loss before Bind"}
+	}
+	for _, g := range o.gradients {
+		clear(g)
+	}
+	o.request.Step = step
+	return call(ctx, o.c, "Loss", o.c.objective.Loss, o.request)
 }
 
 // State gives what a checkpoint must keep.
-func (o *Objective) State(ctx context.Context) ([]Tensor, error) { return nil, errNotYet }
+func (o *Objective) State(ctx context.Context) ([]Tensor, error) {
+	if o.program == nil {
+		return nil, &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: "State before Plan"}
+	}
+	if o.state == nil {
+		var err error
+		if o.state, o.slot, err = o.c.room(o.program.StateBytes); err != nil {
+			return nil, err
+		}
+	}
+	answer, err := call(ctx, o.c, "State", o.c.objective.State, &protocol.StateRequest{Instance: o.c.instance, Slot: o.slot})
+	if err != nil {
+		return nil, err
+	}
+	return o.c.incoming(o.state, o.slot, answer.Tensors)
+}
 
 // SetState puts back what State gave.
-func (o *Objective) SetState(ctx context.Context, s []Tensor) error { return errNotYet }
+func (o *Objective) SetState(ctx context.Context, s []Tensor) error {
+	var out outgoing
+	tensors, err := out.placeAll(s)
+	if err != nil {
+		return err
+	}
+	m, err := out.load(o.c)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	_, err = call(ctx, o.c, "SetState", o.c.objective.SetState, &protocol.SetStateRequest{Instance: o.c.instance, Tensors: tensors})
+	return err
+}
 
-// Close releases the instance and its memory.
-func (o *Objective) Close() error { return nil }
+// Close releases the instance and its memory: the slices of Tap, Gradient and Label must not be used afterwards.
+func (o *Objective) Close() error {
+	o.unbind()
+	o.state.close()
+	o.state = nil
+	return o.c.release()
+}

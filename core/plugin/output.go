@@ -1,0 +1,154 @@
+package plugin
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	keptLines = 200     // of a plugin's output, for faults
+	longLine  = 8 << 10 // bytes after which a line is broken
+)
+
+// output is what one plugin writes, line by line: kept for faults, and passed on to the host's log. It takes any bytes;
+// nothing in them is interpreted.
+type output struct {
+	name string
+	to   *sink // of all plugins
+	file string
+
+	mu     sync.Mutex
+	log    *os.File
+	lines  [keptLines]string // ring
+	count  int
+	latest time.Time
+}
+
+// sink is the host's log, which several plugins share.
+type sink struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func newOutput(name string, to *sink, dir string) *output {
+	o := &output{name: name, to: to}
+	if dir != "" {
+		o.file = filepath.Join(dir, name+".log")
+	}
+	return o
+}
+
+func (o *output) add(line string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lines[o.count%keptLines] = line
+	o.count++
+	o.latest = time.Now()
+	if o.file != "" && o.log == nil {
+		var err error
+		if o.log, err = os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
+			o.file = "" // the log is a convenience: say so and go on
+			o.pass("the log cannot be written: " + err.Error())
+		}
+	}
+	if o.log != nil {
+		io.WriteString(o.log, line+"\n")
+	}
+	o.pass(line)
+}
+
+func (o *output) pass(line string) {
+	o.to.mu.Lock()
+	defer o.to.mu.Unlock()
+	if o.to.w != nil {
+		io.WriteString(o.to.w, o.name+": "+line+"\n")
+	}
+}
+
+// tail gives the last lines, after waiting a moment for those that are on their way.
+func (o *output) tail() string {
+	for range 20 {
+		o.mu.Lock()
+		quiet := time.Since(o.latest) > 15*time.Millisecond
+		o.mu.Unlock()
+		if quiet {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var b strings.Builder
+	for i := max(0, o.count-keptLines); i < o.count; i++ {
+		b.WriteString(o.lines[i%keptLines])
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// read takes lines from r until it ends. keep, if not nil, sees each line first and returns true for one that is not
+// output.
+func (o *output) read(r io.Reader, keep func(line string) bool) {
+	b := bufio.NewReaderSize(r, longLine)
+	for {
+		line, _, err := b.ReadLine()
+		if err != nil {
+			return
+		}
+		if text := clean(line); keep == nil || !keep(text) {
+			o.add(text)
+		}
+	}
+}
+
+// clean makes a line fit for a terminal and a report.
+func clean(line []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(string(line), "�"))
+}
+
+func (o *output) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.log != nil {
+		o.log.Close()
+		o.log, o.file = nil, ""
+	}
+}
+
+// lineWriter breaks a stream that comes in pieces into lines.
+type lineWriter struct {
+	output *output
+	mu     sync.Mutex
+	rest   []byte
+}
+
+// Write takes a piece.
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest = append(w.rest, p...)
+	for {
+		i := bytes.IndexByte(w.rest, '\n')
+		if i < 0 && len(w.rest) < longLine {
+			return len(p), nil
+		}
+		line := w.rest
+		if i >= 0 {
+			line, w.rest = line[:i], line[i+1:]
+		} else {
+			w.rest = nil
+		}
+		w.output.add(clean(line))
+	}
+}
