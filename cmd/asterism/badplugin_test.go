@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/asterism-ssl/asterism/plugins/sdk"
+)
+
+// badplugin is a third party's plugin that does wrong what its first argument names.
+func badplugin() {
+	wrong := os.Args[1]
+	os.Args = append(os.Args[:1], os.Args[2:]...)
+	switch wrong {
+	case "hang":
+		time.Sleep(time.Hour)
+	case "garbage":
+		fmt.Println("Welcome to my plugin! Loading weights, 10 % done")
+		fmt.Fprintln(os.Stderr, `{"@message": 1}`)
+		os.Exit(0)
+	}
+	sdk.Serve(sdk.Plugin{Name: "bad", Version: "1.0.0", Components: []sdk.Component{
+		sdk.Augmentation("view", 1, "A view that does wrong.", "// Nothing to set.\n#Config: {}\n", func(struct{}) (sdk.Augmenter, error) { return badView(wrong), nil }),
+	}})
+}
+
+type badView string
+
+func (v badView) Plan(facts *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
+	return &sdk.AugmentationPlan{Leaves: facts, Ranks: []uint32{1, 2, 3}}, nil
+}
+
+func (v badView) Apply(s *sdk.Sample) error {
+	switch v {
+	case "crash":
+		fmt.Fprintln(os.Stderr, "about to dereference the moon")
+		os.Exit(3)
+	case "panic":
+		var none []float32
+		s.Out[0] = none[7]
+	}
+	copy(s.Out, s.In)
+	return nil
+}

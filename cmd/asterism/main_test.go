@@ -1,0 +1,68 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in the scripts")
+
+// TestMain lets the test binary be the command itself, also when the command starts itself again to serve a plugin.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
+		os.Exit(Main())
+	}
+	testscript.Main(m, map[string]func(){
+		"asterism":  func() { os.Exit(Main()) },
+		"badplugin": badplugin,
+	})
+}
+
+// TestScripts runs what a person types, and pins what the person reads. Each script has a cache and a folder of runs of
+// its own, and tiny.cue, an experiment of a few seconds.
+func TestScripts(t *testing.T) {
+	tiny, err := os.ReadFile(filepath.Join("testdata", "tiny.cue"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := os.Getenv("ASTERISM_DATA")
+	if data == "" {
+		data = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	if data, err = filepath.Abs(data); err != nil {
+		t.Fatal(err)
+	}
+	experiments, err := filepath.Abs(filepath.Join("..", "..", "experiments"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, missing := os.Stat(data)
+	if missing != nil && os.Getenv("ASTERISM_REQUIRE") != "" {
+		t.Fatalf("the data folder is required here: %v", missing)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
+			e.Setenv("ASTERISM_CACHE", filepath.Join(e.WorkDir, ".cache", "asterism"))
+			e.Setenv("DATA", data)
+			e.Setenv("EXPERIMENTS", experiments)
+			return os.WriteFile(filepath.Join(e.WorkDir, "tiny.cue"), tiny, 0o666)
+		},
+		Condition: func(condition string) (bool, error) {
+			switch condition {
+			case "data":
+				return missing == nil, nil
+			case "long":
+				return os.Getenv("ASTERISM_LONG") != "", nil
+			case "root":
+				return os.Getuid() == 0, nil
+			}
+			return false, nil
+		},
+	})
+}
