@@ -43,7 +43,7 @@ func (c *Cache) FileDigest(path string) (string, error) {
 		return "", unreadable(err)
 	}
 	name := sha256.Sum256([]byte(path))
-	memory := filepath.Join(c.dir, "digests", hex.EncodeToString(name[:16])+".json")
+	memory := filepath.Join(c.dir, ".digests", hex.EncodeToString(name[:16])+".json")
 	if text, err := os.ReadFile(memory); err == nil {
 		var old seen
 		if json.Unmarshal(text, &old) == nil && len(old.SHA256) == 64 {

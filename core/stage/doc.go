@@ -10,7 +10,7 @@
 //	K/              a complete stage: its files and stage.json
 //	K.building-…/   being built, or left by a crash; removed by the next builder of K and by GC
 //	K.lock          flock of whoever builds or removes K
-//	digests/        digests of files outside, remembered by size, mtime and inode
+//	.digests/       digests of files outside, remembered by size, mtime and inode
 //
 // A process holds a shared lock on the stage.json of each stage that it uses until it closes its Cache; GC leaves those
 // stages alone.

@@ -40,7 +40,7 @@ func (c *Cache) GC(keep func(key string) bool, olderThan time.Duration, dryRun b
 		switch key, _, unfinished := strings.Cut(name, building); {
 		case unfinished && check(key) == nil && e.IsDir():
 			item, gone, err = c.collect(key, name, true, 0, dryRun)
-		case check(name) == nil && e.IsDir() && name != "digests":
+		case check(name) == nil && e.IsDir():
 			if keep != nil && keep(name) {
 				continue
 			}
@@ -137,7 +137,7 @@ func weight(dir string) (bytes int64) {
 
 // forget removes remembered digests that nobody asked for in a long time.
 func (c *Cache) forget(olderThan time.Duration, dryRun bool) {
-	dir := filepath.Join(c.dir, "digests")
+	dir := filepath.Join(c.dir, ".digests")
 	entries, err := os.ReadDir(dir)
 	if err != nil || dryRun {
 		return
