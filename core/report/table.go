@@ -1,0 +1,134 @@
+package report
+
+import (
+	"strings"
+
+	"github.com/asterism-ssl/asterism/core/run"
+)
+
+// Table is the plain-text table of results that a run ends with: a line for each metric and number of labels, the learned
+// representation beside the same encoder untrained and a constant answer. Width is that of the terminal (80 when it is not
+// positive); a table that is too wide first gives up the spreads of the baselines, then all spreads, then cuts names. The
+// text ends with a line break; without results it is empty.
+func Table(results []run.TaskResult, width int) string {
+	if width <= 0 {
+		width = 80
+	}
+	var all []row
+	for i := range results {
+		all = append(all, rows(&results[i])...)
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	var table [][]string
+	for _, spreads := range []int{3, 1, 0} {
+		table = cells(all, spreads)
+		if total(widths(table)) <= width {
+			break
+		}
+	}
+	columns := widths(table)
+	for _, c := range []int{0, 1} { // task, metric
+		if over := total(columns) - width; over > 0 {
+			columns[c] = max(min(columns[c], 6), columns[c]-over)
+		}
+	}
+	var b strings.Builder
+	starred := false
+	for i, line := range table {
+		var text strings.Builder
+		for c, cell := range line {
+			cell = cut(cell, columns[c])
+			pad := strings.Repeat(" ", columns[c]-run.DisplayWidth(cell))
+			if c > 0 {
+				text.WriteString("  ")
+			}
+			if c < 2 {
+				text.WriteString(cell + pad)
+			} else {
+				text.WriteString(pad + cell)
+			}
+			starred = starred || i > 0 && c > 2 && strings.HasSuffix(cell, "*")
+		}
+		b.WriteString(strings.TrimRight(text.String(), " ") + "\n")
+		if i == 0 {
+			b.WriteString(strings.Repeat("─", total(columns)) + "\n")
+		}
+	}
+	notes := []string{"↑ higher is better, ↓ lower"}
+	if starred {
+		notes = append(notes, "* best, beyond the spread")
+	}
+	if strings.Contains(b.String(), "±") {
+		notes = append(notes, "± over draws of labels")
+	}
+	b.WriteString(cut(strings.Join(notes, "; "), width) + "\n")
+	return b.String()
+}
+
+// cells lays out the lines; spreads is how many arms, from the left, show theirs.
+func cells(all []row, spreads int) [][]string {
+	table := [][]string{{"task", "metric", "labels", "learned ", "untrained ", "constant "}}
+	task, metric := "", ""
+	for _, r := range all {
+		line := []string{"", "", r.labels}
+		if r.result.Task != task {
+			task, metric = r.result.Task, ""
+			line[0] = task
+		}
+		if name := strings.TrimSpace(r.metric + " " + arrow(r.better)); name != metric {
+			metric = name
+			line[1] = name
+		}
+		d := decimals(r.arm[:])
+		for i, s := range r.arm {
+			if s == nil {
+				line = append(line, "– ")
+				continue
+			}
+			text := fixed(s.Mean, d)
+			if i < spreads && s.Std > 0 {
+				text += " ± " + fixed(s.Std, d)
+			}
+			mark := " "
+			if r.best == i {
+				mark = "*"
+			}
+			line = append(line, text+mark)
+		}
+		table = append(table, line)
+	}
+	return table
+}
+
+func widths(table [][]string) []int {
+	w := make([]int, len(table[0]))
+	for _, line := range table {
+		for c, cell := range line {
+			w[c] = max(w[c], run.DisplayWidth(cell))
+		}
+	}
+	return w
+}
+
+// total is the width of a line with two blanks between columns.
+func total(widths []int) int {
+	n := 2 * (len(widths) - 1)
+	for _, w := range widths {
+		n += w
+	}
+	return n
+}
+
+// cut shortens s to columns, with an ellipsis.
+func cut(s string, columns int) string {
+	if run.DisplayWidth(s) <= columns {
+		return s
+	}
+	for s != "" && run.DisplayWidth(s) > columns-1 {
+		r := []rune(s)
+		s = string(r[:len(r)-1])
+	}
+	return s + "…"
+}
