@@ -73,10 +73,9 @@ func (p path) kind() (protocol.Kind, bool) {
 	return 0, false
 }
 
-// check compares a file with the language.
-func (c *checker) check(language, given cue.Value) {
-	c.places[""] = c.file
-	c.value(language, given, path{}, c.file)
+// check compares a file with the language; at is where the experiment begins.
+func (c *checker) check(language, given cue.Value, at string) {
+	c.value(language, given, path{}, at)
 	if len(c.faults) > 0 {
 		return
 	}
@@ -130,10 +129,6 @@ func (c *checker) leaf(s, g cue.Value, p path, at string) {
 	}
 	u := s.Unify(g)
 	if u.Err() != nil {
-		if !concrete(g) { // a type or a bound that the file gives
-			c.fault(p, at, "what the file says here excludes every allowed value", "must be "+words(s))
-			return
-		}
 		c.refuse(p, at, found(g), words(s))
 		return
 	}
@@ -226,15 +221,16 @@ func (c *checker) list(s, g cue.Value, p path, at string) {
 			w = at
 		}
 		c.places[q.String()] = w
-		trial := make([]cue.Value, n+1)
-		for i := range trial {
-			trial[i] = c.ctx.CompileString("_")
+		trial := slices.Repeat([]cue.Value{c.ctx.CompileString("_")}, n+1)
+		if s.Unify(c.ctx.NewList(trial...)).Err() != nil {
+			continue // too long: said of the list
 		}
 		trial[n] = element
-		if x := elementExpression(expression(s.Source()), n); x != nil && s.Unify(c.ctx.NewList(trial...)).Err() != nil {
-			if allowed := describe(x, 0); allowed != "" && s.Unify(c.ctx.NewList(trial[:n]...)).Err() == nil {
-				c.refuse(q, w, found(element), allowed)
-			}
+		if s.Unify(c.ctx.NewList(trial...)).Err() == nil {
+			continue
+		}
+		if x := elementExpression(expression(s.Source()), n); x != nil && describe(x, 0) != "" {
+			c.refuse(q, w, found(element), describe(x, 0))
 		}
 	}
 	if len(c.faults) > before {
@@ -242,7 +238,7 @@ func (c *checker) list(s, g cue.Value, p path, at string) {
 	}
 	u := s.Unify(g)
 	if u.Err() != nil {
-		c.refuse(p, at, fmt.Sprintf("a list of %d", n), words(s))
+		c.refuse(p, at, map[bool]string{true: "an empty list", false: fmt.Sprintf("a list of %d", n)}[n == 0], words(s))
 		return
 	}
 	if !plain && !concrete(u) {
@@ -256,6 +252,7 @@ func (c *checker) structure(s, g cue.Value, p path, at string) {
 	isComponent = isComponent && c.inside == ""
 	fields, names := fieldsOf(s)
 	given := map[string]cue.Value{}
+	meant := map[string]bool{} // what misspelt names stand for: not missing as well
 	var components []string
 	it, err := g.Fields()
 	if err != nil {
@@ -291,12 +288,12 @@ func (c *checker) structure(s, g cue.Value, p path, at string) {
 			c.noSuchComponent(q, w, name, kind)
 			components = append(components, "")
 		default:
-			c.noSuchField(s, q, w, name, names)
+			meant[c.noSuchField(s, q, w, name, names)] = true
 		}
 	}
 	for _, name := range names {
 		f := fields[name]
-		if _, ok := given[name]; ok || f.optional {
+		if _, ok := given[name]; ok || f.optional || meant[name] {
 			continue
 		}
 		q := p.field(name)
@@ -355,38 +352,43 @@ func fieldsOf(s cue.Value) (map[string]field, []string) {
 	return fields, names
 }
 
-func (c *checker) noSuchField(s cue.Value, p path, at, name string, names []string) {
-	if len(names) == 0 || p.shown[0] == "views" && len(p.shown) == 2 {
-		if pattern := namePattern(s); pattern != "" {
-			c.fault(p, at, fmt.Sprintf("%q is not allowed as a name here: must be %s", name, pattern), "")
-			return
-		}
+// noSuchField reports a field that the schema does not know, and gives the one that was probably meant.
+func (c *checker) noSuchField(s cue.Value, p path, at, name string, names []string) string {
+	if pattern := namePattern(s); pattern != "" {
+		c.fault(p, at, fmt.Sprintf("%q is not allowed as a name here: must be %s", name, pattern), "")
+		return ""
 	}
 	do := "there are no fields here"
-	if near := nearest(name, names); near != "" {
+	near := nearest(name, names)
+	if near != "" {
 		do = fmt.Sprintf("did you mean %s?", near)
 	} else if len(names) > 0 {
 		do = "fields here: " + strings.Join(names, ", ")
 	}
 	c.fault(p, at, "there is no such field", do)
+	return near
 }
 
 // namePattern says which names a struct of free names allows.
 func namePattern(s cue.Value) string {
-	x, ok := expression(s.Source()).(*ast.StructLit)
-	if id, isIdent := expression(s.Source()).(*ast.Ident); isIdent {
-		if f, isField := id.Node.(*ast.Field); isField {
-			x, ok = f.Value.(*ast.StructLit)
-		}
+	x := expression(s.Source())
+	if id, ok := x.(*ast.Ident); ok {
+		x = referred(id)
 	}
+	lit, ok := x.(*ast.StructLit)
 	if !ok {
 		return ""
 	}
-	for _, d := range x.Elts {
-		if f, ok := d.(*ast.Field); ok {
-			if l, ok := f.Label.(*ast.ListLit); ok && len(l.Elts) == 1 {
-				return describe(l.Elts[0], 0)
+	for _, d := range lit.Elts {
+		f, ok := d.(*ast.Field)
+		if !ok {
+			continue
+		}
+		if l, ok := f.Label.(*ast.ListLit); ok && len(l.Elts) == 1 && source(l) != componentKey {
+			if w := said(f); w != "" {
+				return w
 			}
+			return describe(l.Elts[0], 0)
 		}
 	}
 	return ""

@@ -14,6 +14,9 @@ import (
 // componentPrefix begins the name under which a component's schema is compiled.
 const componentPrefix = "schema of "
 
+// componentKey is how the language writes a field that holds a component.
+const componentKey = `[=~"\\."]`
+
 // article names a kind: "an augmentation".
 func article(k protocol.Kind) string {
 	return map[protocol.Kind]string{protocol.Kind_DATASET: "a dataset", protocol.Kind_AUGMENTATION: "an augmentation", protocol.Kind_ENCODER: "an encoder",

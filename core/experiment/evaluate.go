@@ -1,9 +1,12 @@
 package experiment
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -13,7 +16,6 @@ import (
 	"cuelang.org/go/cue/load"
 	"cuelang.org/go/cue/parser"
 
-	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/schemas"
 )
 
@@ -35,6 +37,11 @@ func evaluate(ctx *cue.Context, s *syntax, file string) (cue.Value, faults) {
 		main: load.FromString("{}"),
 		filepath.Join(root, "cue.mod", "pkg", filepath.FromSlash(schemas.Module), "asterism.cue"): load.FromString(openLanguage()),
 	}
+	for _, name := range []string{"module.cue", "local-module.cue"} {
+		if source, ok := withoutLanguage(filepath.Join(root, "cue.mod", name)); ok {
+			overlay[filepath.Join(root, "cue.mod", name)] = source
+		}
+	}
 	if !inModule {
 		overlay[filepath.Join(root, "cue.mod", "module.cue")] = load.FromString("module: \"experiment.local@v0\"\nlanguage: version: \"v0.17.0\"\n")
 	}
@@ -49,22 +56,25 @@ func evaluate(ctx *cue.Context, s *syntax, file string) (cue.Value, faults) {
 			if name == main {
 				return s.file, nil
 			}
+			if !filepath.IsAbs(s.file.Filename) { // messages name files as the user does
+				if wd, err := os.Getwd(); err == nil {
+					if rel, err := filepath.Rel(wd, name); err == nil {
+						name = rel
+					}
+				}
+			}
 			return parser.ParseFile(name, src, c)
 		},
 	}
 	maps.Copy(config.TagVars, load.DefaultTagVars())
 	instance := load.Instances([]string{"." + string(filepath.Separator) + filepath.Base(main)}, config)[0]
 	if instance.Err != nil {
-		translateAll(&l, instance.Err, s.file.Filename, main)
+		translateAll(&l, instance.Err, s.file, main)
 		return cue.Value{}, l
 	}
 	given := ctx.BuildInstance(instance)
-	if err := given.Err(); err != nil && given.IncompleteKind() != cue.StructKind {
-		if given.IncompleteKind() != cue.BottomKind {
-			l.add(&fault.Error{Where: s.file.Filename, What: "this file holds " + found(given) + ": an experiment is a struct of fields", Do: "start from one of the files in experiments/"})
-		} else {
-			translateAll(&l, err, s.file.Filename, main)
-		}
+	if err := given.Err(); err != nil && given.IncompleteKind() == cue.BottomKind {
+		translateAll(&l, err, s.file, main)
 		return cue.Value{}, l
 	}
 	return given, nil
@@ -107,14 +117,56 @@ var openLanguage = sync.OnceValue(func() string {
 })
 
 // translateAll turns the evaluator's errors into faults.
-func translateAll(l *faults, err error, file, main string) {
+func translateAll(l *faults, err error, file *ast.File, main string) {
 	for _, e := range errors.Errors(err) {
 		f := translate(e)
-		f.What = strings.ReplaceAll(f.What, main, file)
-		if f.Where == "" {
-			f.Where = file
+		f.Path = "" // the compiler's paths lack indices
+		f.What = strings.ReplaceAll(f.What, main, file.Filename)
+		for spec := range file.ImportSpecs() {
+			if strings.HasPrefix(f.What, "import failed") && spec.Pos() == e.Position() {
+				f.What, f.Do = fmt.Sprintf("there is no package %s here", spec.Path.Value), "nothing is fetched: imports come from the module around the file, or are "+strconv.Quote(schemas.Module+":asterism")
+				if strings.Contains(spec.Path.Value, "asterism") {
+					f.Do = fmt.Sprintf("did you mean %q?", schemas.Module+":asterism")
+				}
+			}
 		}
-		f.Where = strings.Replace(f.Where, main, file, 1)
+		if f.Where == "" {
+			f.Where = file.Filename
+		}
+		f.Where = strings.Replace(f.Where, main, file.Filename, 1)
 		l.add(f)
 	}
+}
+
+// withoutLanguage takes the language out of a module's dependencies: it is this program that provides it. Other text is
+// left alone.
+func withoutLanguage(name string) (load.Source, bool) {
+	src, err := os.ReadFile(name)
+	if err != nil || !strings.Contains(string(src), schemas.Module) {
+		return nil, false
+	}
+	f, err := parser.ParseFile(name, src)
+	if err != nil {
+		return nil, false
+	}
+	drop := func(x ast.Expr) {
+		if s, ok := x.(*ast.StructLit); ok {
+			s.Elts = slices.DeleteFunc(s.Elts, func(d ast.Decl) bool {
+				f, ok := d.(*ast.Field)
+				if !ok {
+					return false
+				}
+				label, _, err := ast.LabelName(f.Label)
+				return err == nil && (label == schemas.Module || strings.HasPrefix(label, schemas.Module+"@"))
+			})
+		}
+	}
+	for _, d := range f.Decls {
+		if field, ok := d.(*ast.Field); ok {
+			if label, _, err := ast.LabelName(field.Label); err == nil && label == "deps" {
+				drop(field.Value)
+			}
+		}
+	}
+	return load.FromFile(f), true
 }

@@ -150,7 +150,7 @@ func Load(file string, o Options) (e *Experiment, err error) {
 		return nil, fault.List{{Op: "vet", Kind: fault.Internal, What: "the schema of experiments does not compile", Err: err}}
 	}
 	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, tags: syntax.tags, whole: given.Unify(language), places: map[string]string{}, configs: map[string]config{}}
-	c.check(language, given)
+	c.check(language, given, syntax.begins())
 	if len(c.faults) > 0 {
 		return nil, c.faults.sorted(file)
 	}

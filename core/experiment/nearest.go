@@ -1,9 +1,22 @@
 package experiment
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
-// nearest gives the name that was most likely meant, or "".
+// nearest gives the name that was most likely meant, or "": a similar one, one that is its beginning (max for maximum),
+// or its initials (lr for learning_rate).
 func nearest(name string, names []string) string {
+	var initials string
+	for _, word := range strings.Split(name, "_") {
+		initials += word[:min(1, len(word))]
+	}
+	for _, n := range names {
+		if len(n) > 1 && n == initials || len(n) > 2 && strings.HasPrefix(name, n) || len(name) > 2 && strings.HasPrefix(n, name) {
+			return n
+		}
+	}
 	best, bestDistance := "", len(name)/3+2
 	for _, n := range names {
 		if d := distance(name, n); d < bestDistance {

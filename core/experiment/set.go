@@ -124,16 +124,20 @@ func setValue(at, value string) ast.Expr {
 	}
 	x = quoteWords(x, at)
 	free := false
-	ast.Walk(x, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.Field: // its label is no reference
-			ast.Walk(n.Value, func(m ast.Node) bool { free = free || isWord(m); return true }, nil)
+	var visit func(n ast.Node) bool
+	visit = func(n ast.Node) bool {
+		if f, ok := n.(*ast.Field); ok { // its label is no reference
+			ast.Walk(f.Value, visit, nil)
 			return false
-		case ast.Node:
-			free = free || isWord(n)
 		}
-		return true
-	}, nil)
+		if s, ok := n.(*ast.SelectorExpr); ok { // nor is what it selects
+			ast.Walk(s.X, visit, nil)
+			return false
+		}
+		free = free || isWord(n)
+		return !free
+	}
+	ast.Walk(x, visit, nil)
 	if free {
 		return text(at, value)
 	}

@@ -40,10 +40,16 @@ func parse(file string, src []byte, o Options) (*syntax, faults) {
 	}
 	f, err := parser.ParseFile(file, src, parser.ParseComments, parser.AllErrors)
 	if err != nil {
+		last := -1
 		for _, e := range errors.Errors(err) {
 			at := where(e.Position())
 			if at == "" {
 				at = file
+			}
+			if line := e.Position().Line(); line == last {
+				continue // the parser stumbles on after the first
+			} else {
+				last = line
 			}
 			l.add(&fault.Error{Where: at, What: plainSyntax(e)})
 		}
@@ -63,6 +69,25 @@ func parse(file string, src []byte, o Options) (*syntax, faults) {
 		astutil.Resolve(f, func(token.Pos, string, ...any) {})
 	}
 	return s, nil
+}
+
+// begins says where the experiment begins in the file.
+func (s *syntax) begins() string {
+	for _, d := range s.file.Decls {
+		if e, ok := d.(*ast.EmbedDecl); ok {
+			if at := where(e.Pos()); at != "" {
+				return at
+			}
+		}
+	}
+	for _, d := range s.file.Decls {
+		if f, ok := d.(*ast.Field); ok {
+			if at := where(f.Pos()); at != "" && !fromArgument(at) {
+				return at
+			}
+		}
+	}
+	return s.file.Filename + ":1:1"
 }
 
 // tooDeep finds the bracket that opens more levels than are allowed. Brackets in strings and comments count too: that is

@@ -15,6 +15,11 @@ import (
 // words says what a schema allows: "an integer >= 1", "a list of (an integer or \"all\")". It reads the schema's own
 // syntax, which says what its author meant better than what the evaluator makes of it.
 func words(s cue.Value) string {
+	if f, ok := s.Source().(*ast.Field); ok {
+		if w := said(f); w != "" {
+			return w
+		}
+	}
 	if x := expression(s.Source()); x != nil {
 		if w := describe(x, 0); w != "" {
 			return w
@@ -39,6 +44,19 @@ func expression(n ast.Node) ast.Expr {
 	return nil
 }
 
+// said gives what a schema's author says is allowed, where a pattern would not tell: name: =~"…" @say(letters and digits).
+func said(f *ast.Field) string {
+	for _, a := range f.Attrs {
+		if name, body := a.Split(); name == "say" {
+			if s, err := literal.Unquote(body); err == nil {
+				return s
+			}
+			return body
+		}
+	}
+	return ""
+}
+
 // kindWords names what a field may hold, by kind alone.
 func kindWords(k cue.Kind) string {
 	var out []string
@@ -60,33 +78,52 @@ func kindWords(k cue.Kind) string {
 // A constraint is one alternative of what is allowed: a kind of value and conditions on it.
 type constraint struct {
 	noun       string   // "an integer"
-	conditions []string // ">= 1"
-	low, high  string   // bounds that may be said as a range
+	low, high  string   // bounds: ">= 1", "< 5"
+	each       string   // of a list: what its elements must be
+	least      string   // of a list: how many elements there must be
+	most       string   // of a list: how many there may be
+	conditions []string // "that matches …"
 }
 
 func (c constraint) String() string {
-	noun, conditions := c.noun, c.conditions
+	noun := c.noun
+	var conditions []string
+	low, closedLow := strings.CutPrefix(c.low, ">= ")
+	high, closedHigh := strings.CutPrefix(c.high, "<= ")
 	switch {
+	case closedLow && closedHigh:
+		conditions = append(conditions, "from "+low+" to "+high)
 	case c.low != "" && c.high != "":
-		conditions = append([]string{"from " + c.low + " to " + c.high}, conditions...)
-	case c.low != "":
-		conditions = append([]string{">= " + c.low}, conditions...)
-	case c.high != "":
-		conditions = append([]string{"<= " + c.high}, conditions...)
+		conditions = append(conditions, c.low+" and "+c.high)
+	case c.low+c.high != "":
+		conditions = append(conditions, c.low+c.high)
+	}
+	if noun == "" && len(conditions) > 0 {
+		noun = "a number"
+	}
+	for _, w := range c.conditions {
+		if w == "not empty" && (noun == "text" || noun == "") {
+			noun = "non-empty text"
+			continue
+		}
+		conditions = append(conditions, w)
 	}
 	if noun == "" && len(conditions) > 0 {
 		noun = "a value"
-		if c.low != "" || c.high != "" || strings.ContainsAny(conditions[0][:1], "<>") {
-			noun = "a number"
-		}
-		if strings.HasPrefix(conditions[0], "that matches") || strings.HasPrefix(conditions[0], "of ") {
-			noun = "text"
-		}
 	}
-	if noun == "text" && slices.Contains(conditions, "not empty") {
-		noun, conditions = "non-empty text", slices.DeleteFunc(slices.Clone(conditions), func(s string) bool { return s == "not empty" })
+	switch {
+	case c.least != "" && c.most != "":
+		noun += " of " + c.least + " to " + c.most
+	case c.least != "":
+		noun += " of at least " + c.least
+	case c.most != "":
+		noun += " of at most " + c.most
 	}
-	return strings.TrimSpace(noun + " " + strings.Join(conditions, " and "))
+	out := strings.TrimSpace(noun + " " + strings.Join(conditions, " and "))
+	if c.each != "" {
+		out += ", each " + c.each
+	}
+	return out
 }
 
 // describe says what an expression allows, or "" where it cannot.
@@ -229,21 +266,31 @@ func (c *constraint) meet(x ast.Expr, depth int) bool {
 		if x.Name == "null" {
 			return c.say("null")
 		}
-		if f, ok := x.Node.(*ast.Field); ok {
-			return c.refer(f.Value, depth)
-		}
-		if l, ok := x.Node.(*ast.LetClause); ok {
-			return c.refer(l.Expr, depth)
+		if y := referred(x); y != nil {
+			return c.refer(y, depth)
 		}
 		return false
 	case *ast.ListLit:
-		return c.say(listWords(x, depth))
+		return c.list(x, depth)
 	case *ast.StructLit:
 		return c.say(structWords(x))
 	case *ast.CallExpr:
 		return c.call(x)
 	}
 	return false
+}
+
+// referred gives the expression that a name in a schema stands for.
+func referred(id *ast.Ident) ast.Expr {
+	switch n := id.Node.(type) {
+	case *ast.Field:
+		return n.Value
+	case *ast.LetClause:
+		return n.Expr
+	case ast.Expr:
+		return n
+	}
+	return nil
 }
 
 func (c *constraint) refer(x ast.Expr, depth int) bool {
@@ -265,12 +312,10 @@ func (c *constraint) say(noun string) bool {
 func (c *constraint) bound(x *ast.UnaryExpr) bool {
 	value := source(x.X)
 	switch x.Op {
-	case token.GEQ:
-		c.low = value
-	case token.LEQ:
-		c.high = value
-	case token.GTR, token.LSS:
-		c.conditions = append(c.conditions, x.Op.String()+" "+value)
+	case token.GEQ, token.GTR:
+		c.low = x.Op.String() + " " + value
+	case token.LEQ, token.LSS:
+		c.high = x.Op.String() + " " + value
 	case token.NEQ:
 		if value == `""` {
 			c.say("text")
@@ -279,8 +324,10 @@ func (c *constraint) bound(x *ast.UnaryExpr) bool {
 			c.conditions = append(c.conditions, "other than "+value)
 		}
 	case token.MAT:
+		c.say("text")
 		c.conditions = append(c.conditions, "that matches "+strings.ReplaceAll(strings.Trim(value, `"`), `\\`, `\`))
 	case token.NMAT:
+		c.say("text")
 		c.conditions = append(c.conditions, "that does not match "+strings.ReplaceAll(strings.Trim(value, `"`), `\\`, `\`))
 	case token.SUB:
 		return c.say("-" + value)
@@ -300,17 +347,19 @@ func (c *constraint) call(x *ast.CallExpr) bool {
 	}
 	switch source(x.Fun) {
 	case "list.MaxItems":
-		c.conditions = append(c.conditions, "of at most "+arg)
+		c.say("a list")
+		c.most = arg
 	case "list.MinItems":
-		c.conditions = append(c.conditions, "of at least "+arg)
+		c.say("a list")
+		c.least = arg
 	case "list.UniqueItems":
 		c.conditions = append(c.conditions, "without repetition")
 	case "strings.MinRunes":
 		c.say("text")
-		c.conditions = append(c.conditions, "of at least "+arg+" characters")
+		c.least = arg + " characters"
 	case "strings.MaxRunes":
 		c.say("text")
-		c.conditions = append(c.conditions, "of at most "+arg+" characters")
+		c.most = arg + " characters"
 	default:
 		c.conditions = append(c.conditions, "that satisfies "+source(x))
 	}
@@ -332,8 +381,8 @@ func listLiteral(x ast.Expr) *ast.ListLit {
 			return listLiteral(x.Y)
 		}
 	case *ast.Ident:
-		if f, ok := x.Node.(*ast.Field); ok && f.Value != ast.Expr(x) {
-			return listLiteral(f.Value)
+		if y := referred(x); y != nil && y != ast.Expr(x) {
+			return listLiteral(y)
 		}
 	}
 	return nil
@@ -358,35 +407,33 @@ func elementExpression(x ast.Expr, i int) ast.Expr {
 	return nil
 }
 
-func listWords(l *ast.ListLit, depth int) string {
+// list puts a list literal into words.
+func (c *constraint) list(l *ast.ListLit, depth int) bool {
 	n := elements(l)
-	if n == len(l.Elts) {
-		var parts []string
-		for _, e := range l.Elts {
-			parts = append(parts, describe(e, depth+1))
+	if n < len(l.Elts) {
+		c.say("a list")
+		if n > 0 {
+			c.least = fmt.Sprint(n)
 		}
-		if n == 0 {
-			return "an empty list"
+		if e := l.Elts[n].(*ast.Ellipsis); e.Type != nil {
+			if w := describe(e.Type, depth+1); w != "any value" {
+				c.each = w
+			}
 		}
-		if slices.Min(parts) == slices.Max(parts) && n > 1 {
-			return fmt.Sprintf("a list of %d: %s each", n, parts[0])
-		}
-		return "a list [" + strings.Join(parts, ", ") + "]"
+		return true
 	}
-	out := "a list"
-	if n > 0 {
-		out = fmt.Sprintf("a list of at least %d", n)
+	if n == 0 {
+		return c.say("an empty list")
 	}
-	if e := l.Elts[len(l.Elts)-1].(*ast.Ellipsis); e.Type != nil {
-		switch w := describe(e.Type, depth+1); {
-		case w == "" || w == "any value":
-		case n > 0:
-			out += ", each " + w
-		default:
-			out += ", each element " + w
-		}
+	var parts []string
+	for _, e := range l.Elts {
+		parts = append(parts, describe(e, depth+1))
 	}
-	return out
+	if n > 1 && slices.Min(parts) == slices.Max(parts) {
+		c.each = parts[0]
+		return c.say(fmt.Sprintf("a list of %d", n))
+	}
+	return c.say("a list [" + strings.Join(parts, ", ") + "]")
 }
 
 // structWords names the fields of a struct, those that must be given first.
@@ -400,7 +447,7 @@ func structWords(s *ast.StructLit) string {
 		name, _, err := ast.LabelName(f.Label)
 		switch {
 		case err != nil:
-			if l, ok := f.Label.(*ast.ListLit); ok && source(l) == `[=~"\\."]` {
+			if l, ok := f.Label.(*ast.ListLit); ok && source(l) == componentKey {
 				return `{"plugin.component": {…}}`
 			}
 		case strings.HasPrefix(name, "#") || strings.HasPrefix(name, "_"):
