@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// manifestFile stands in every plugin's folder.
+const manifestFile = "plugin.json"
+
+func invalid(where, format string, a ...any) error {
+	return &fault.Error{Kind: fault.Plugin, Where: where, What: fmt.Sprintf(format, a...), Do: "the plugin's author makes the file with: PLUGIN describe > plugin.json"}
+}
+
+// read reads a plugin's folder.
+func read(dir string) (*Plugin, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's folder cannot be found", Err: err}
+	}
+	file := filepath.Join(dir, manifestFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &fault.Error{Kind: fault.Config, What: "there is no " + file, Do: "name the folder of a plugin; in it: PLUGIN describe > plugin.json"}
+	}
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's description cannot be read", Err: err}
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, invalid(file, "is not JSON: %v", err)
+	}
+	var command []string
+	if err := json.Unmarshal(fields["command"], &command); err != nil || len(command) == 0 || command[0] == "" {
+		return nil, invalid(file, `has no command, a list of words such as ["./plugin"]`)
+	}
+	delete(fields, "command")
+	rest, err := json.Marshal(fields)
+	if err != nil {
+		return nil, invalid(file, "is not JSON: %v", err)
+	}
+	d := &protocol.Description{}
+	if err := protojson.Unmarshal(rest, d); err != nil {
+		return nil, invalid(file, "is no description of a plugin: %s", strings.TrimPrefix(err.Error(), "proto: "))
+	}
+	if err := check(d); err != nil {
+		return nil, invalid(file, "%v", err)
+	}
+	// Words that begin with ./ are files of the folder; a bare command is looked up in PATH.
+	for i, word := range command {
+		if strings.HasPrefix(word, "./") || i == 0 && strings.Contains(word, "/") && !filepath.IsAbs(word) {
+			command[i] = filepath.Join(dir, word)
+		}
+	}
+	return &Plugin{Name: d.Name, Version: d.Version, Command: command, Dir: dir, Manifest: d}, nil
+}
+
+var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// check says what is wrong with a description.
+func check(d *protocol.Description) error {
+	switch {
+	case !nameForm.MatchString(d.GetName()):
+		return fmt.Errorf("the name %q is not made of lower-case letters, digits and _", d.GetName())
+	case d.Version == "":
+		return fmt.Errorf("the plugin %s has no version", d.Name)
+	case d.Api != protocol.API:
+		return fmt.Errorf("the plugin %s %s is made for version %d of the plugin contract; this Asterism speaks version %d", d.Name, d.Version, d.Api, protocol.API)
+	case len(d.Components) == 0:
+		return fmt.Errorf("the plugin %s has no components", d.Name)
+	}
+	seen := map[string]bool{}
+	for _, c := range d.Components {
+		switch {
+		case !nameForm.MatchString(c.Name):
+			return fmt.Errorf("the component name %q is not made of lower-case letters, digits and _", c.Name)
+		case seen[c.Name]:
+			return fmt.Errorf("two components have the name %q", c.Name)
+		case protocol.Kind_name[int32(c.Kind)] == "" || c.Kind == protocol.Kind_KIND_UNSPECIFIED:
+			return fmt.Errorf("the component %s.%s is of no known kind", d.Name, c.Name)
+		case c.Revision == 0:
+			return fmt.Errorf("the component %s.%s has no revision", d.Name, c.Name)
+		case !strings.Contains(c.Schema, "#Config"):
+			return fmt.Errorf("the schema of %s.%s does not define #Config", d.Name, c.Name)
+		}
+		seen[c.Name] = true
+	}
+	return nil
+}
