@@ -1,0 +1,123 @@
+// Package native computes networks on the processor, without cgo.
+//
+// Each pass of a program (an encoder and its heads) is lowered to a Gorgonia expression graph of operators of ours
+// (ops.go, lower.go); Gorgonia differentiates it (gradients.go says how each operator is differentiated); the result
+// becomes a sequence of kernel calls (schedule.go), in which batch norm is fused with the addition and activation after
+// it (fuse.go), and whose values share one arena by their lifetimes (plan.go). A training step then runs these calls
+// and allocates nothing (execute.go, network.go).
+//
+//	network, err := native.New().Compile(program, engine.Options{Batch: 128, Seed: 7})
+//	copy(network.Input("query"), batch)
+//	err = network.Forward("query", 128)
+//	// read network.Tap("q"), fill network.TapGradient("q")
+//	err = network.Backward("query")
+//	err = network.Step(engine.Optimiser{LR: 0.06, Momentum: 0.9, WeightDecay: 5e-4})
+//
+// The same inputs give the same bits from run to run and for any number of threads, on the same instruction set.
+// Slices from Input, Tap and TapGradient must not be used after Close; those from Params and State are copies.
+package native
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/kernel"
+
+	// Gorgonia refuses to start on a Go release that this module does not know; this version asks the runtime instead
+	// of a table. The import keeps the version in go.mod.
+	_ "go4.org/unsafe/assume-no-moving-gc"
+)
+
+// New gives the native engine.
+func New() engine.Engine { return native{} }
+
+type native struct{}
+
+func (native) Name() string  { return "native" }
+func (native) Revision() int { return 1 }
+func (native) Describe() string {
+	return fmt.Sprintf("%s, %d threads", kernel.Describe(), runtime.GOMAXPROCS(0))
+}
+
+// Cost plans without taking memory. Bytes are exact: weights, packed weights, gradients, velocities, the momentum copy,
+// activations, inputs, taps and scratch. StepFLOPs are of the whole batch through every pass and back.
+func (native) Cost(e engine.Program, o engine.Options) (engine.Cost, error) {
+	l, err := planned(e, o)
+	if err != nil {
+		return engine.Cost{}, err
+	}
+	return l.cost, nil
+}
+
+func planned(e engine.Program, o engine.Options) (*plan, error) {
+	p, err := check(e, o)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newPlan(p, o)
+	if err != nil {
+		return nil, &fault.Error{Op: "compile", Kind: fault.Internal, What: "the native engine cannot plan this program", Err: err, Do: "please report this with the experiment"}
+	}
+	return l, nil
+}
+
+// Compile plans the program, takes all its memory and initialises the weights. Where memory is short it fails with a
+// fault of kind Resource that names what is needed, what there is, and the largest batch that would fit.
+func (native) Compile(e engine.Program, o engine.Options) (engine.Network, error) {
+	l, err := planned(e, o)
+	if err != nil {
+		return nil, err
+	}
+	if have, known := availableMemory(); known && l.cost.Bytes > have {
+		return nil, short(e, o, l.cost.Bytes, have)
+	}
+	memory, err := takeMemory(l.total)
+	if err != nil {
+		return nil, &fault.Error{Op: "compile", Kind: fault.Resource, What: fmt.Sprintf("the network needs %s of memory and the system does not give it", size(l.cost.Bytes)), Err: err, Do: "choose a smaller batch or encoder"}
+	}
+	return newNetwork(l, o, memory)
+}
+
+// short is the error for too little memory.
+func short(e engine.Program, o engine.Options, need, have int64) error {
+	step := 1
+	for _, pass := range e.Passes {
+		if o.Mode == engine.Train {
+			step = leastCommonMultiple(step, groupsOf(pass))
+		}
+	}
+	fits, limit := 0, o.Batch/step // in multiples of step; limit is known not to fit
+	for fits+1 < limit {
+		middle := (fits + limit) / 2
+		q := o
+		q.Batch = middle * step
+		if l, err := planned(e, q); err == nil && l.cost.Bytes <= have {
+			fits = middle
+		} else {
+			limit = middle
+		}
+	}
+	do := "choose a smaller encoder; no batch would fit"
+	if fits > 0 {
+		do = fmt.Sprintf("choose a batch of at most %d, or a smaller encoder", fits*step)
+	}
+	return &fault.Error{Op: "compile", Kind: fault.Resource, Do: do,
+		What: fmt.Sprintf("the network needs %s of memory for a batch of %d, and %s are available", size(need), o.Batch, size(have))}
+}
+
+func leastCommonMultiple(a, b int) int {
+	g, r := a, b
+	for r != 0 {
+		g, r = r, g%r
+	}
+	return a / g * b
+}
+
+func size(bytes int64) string {
+	if bytes >= 1<<30 {
+		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+}

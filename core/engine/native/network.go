@@ -1,0 +1,291 @@
+package native
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/kernel"
+)
+
+// network is a compiled program with its memory.
+type network struct {
+	*plan
+	memory []float32
+	slabs  *slabs
+	pool   *kernel.Pool
+	tasks  int                // of finite
+	check  func(task int)     // of finite
+	broken atomic.Bool        // of finite
+	shapes map[string][]int64 // of taps
+	closed bool
+}
+
+func newNetwork(l *plan, o engine.Options, memory []float32) (*network, error) {
+	n := &network{plan: l, memory: memory, pool: kernel.NewPool(o.Threads), shapes: map[string][]int64{}}
+	left := memory
+	n.slabs = l.region(func(size int) []float32 {
+		part := left[:size:size]
+		left = left[size:]
+		return part
+	})
+	for _, pass := range l.program.passes {
+		if err := n.bind(l.passes[pass.Name]); err != nil {
+			n.Close()
+			return nil, &fault.Error{Op: "compile", Kind: fault.Internal, What: "the native engine cannot execute this program", Err: err}
+		}
+	}
+	for _, t := range l.program.taps {
+		n.shapes[t.Name] = l.tapShape(t)
+	}
+	n.initialise(o.Seed)
+	copy(n.slabs.momentum, n.slabs.online)
+	n.prepareCheck()
+	return n, nil
+}
+
+func (n *network) Cost() engine.Cost { return n.cost }
+
+func (n *network) Input(pass string) []float32 {
+	q := n.passes[pass]
+	if q == nil {
+		return nil
+	}
+	return q.input.data
+}
+
+func (n *network) Tap(name string) []float32         { return n.slabs.taps[name] }
+func (n *network) TapShape(name string) []int64      { return n.shapes[name] }
+func (n *network) TapGradient(name string) []float32 { return n.slabs.seeds[name] }
+
+func misuse(format string, args ...any) error {
+	return &fault.Error{Op: "compute", Kind: fault.Internal, What: fmt.Sprintf(format, args...)}
+}
+
+func (n *network) Forward(pass string, samples int) error {
+	q := n.passes[pass]
+	switch {
+	case n.closed:
+		return misuse("the network is closed")
+	case q == nil:
+		return misuse("there is no pass %q", pass)
+	case samples < 1 || samples > n.batch:
+		return misuse("pass %q of %d samples in a network for %d", pass, samples, n.batch)
+	case samples < n.batch && n.mustFill:
+		return misuse("pass %q of %d samples: a batch in training has %d", pass, samples, n.batch)
+	}
+	n.pack(q.before[0])
+	for _, i := range q.instructions[:q.schedule.forward] {
+		i.run(samples)
+	}
+	q.forwards++
+	return nil
+}
+
+func (n *network) Backward(pass string) error {
+	q := n.passes[pass]
+	switch {
+	case n.closed:
+		return misuse("the network is closed")
+	case q == nil || !q.gradient:
+		return misuse("there is no pass %q with a gradient", pass)
+	case q.forwards == 0:
+		return misuse("the gradient of pass %q before its forward pass", pass)
+	}
+	q.forwards = 0 // its activations are overwritten now
+	n.pack(q.before[1])
+	for _, i := range q.instructions[q.schedule.forward:] {
+		i.run(n.batch)
+	}
+	return nil
+}
+
+// pack brings packed weights up to date with the weights.
+func (n *network) pack(packs []*pack) {
+	for _, p := range packs {
+		if !p.stale {
+			continue
+		}
+		slab := n.slabs.online
+		if p.momentum {
+			slab = n.slabs.momentum
+		}
+		w := n.params[p.weight].of(slab)
+		if p.backward {
+			n.pool.PackInputGradient(p.data, p.geometry, w)
+		} else {
+			n.pool.PackForward(p.data, p.geometry, w)
+		}
+		p.stale = false
+	}
+}
+
+func (n *network) changed(momentum bool) {
+	for _, p := range n.order {
+		if p.momentum == momentum {
+			p.stale = true
+		}
+	}
+}
+
+func (n *network) Step(o engine.Optimiser) error {
+	if n.closed || !n.training {
+		return misuse("a step of a network without gradients")
+	}
+	if !n.finite() {
+		name := n.firstBroken()
+		clear(n.slabs.gradients)
+		return &fault.Error{Op: "train", Kind: fault.Diverged, What: fmt.Sprintf("the gradient of %s is not finite", name),
+			Do: "lower the learning rate, or lengthen the warm-up"}
+	}
+	s := n.slabs
+	for _, part := range []struct {
+		from, to int
+		decay    float64
+	}{{0, n.decayed, o.WeightDecay}, {n.decayed, n.trained, 0}} {
+		if part.to > part.from {
+			n.pool.SGD(float32(o.LR), float32(o.Momentum), float32(part.decay), s.gradients[part.from:part.to], s.velocities[part.from:part.to], s.online[part.from:part.to])
+		}
+	}
+	n.pool.Fill(0, s.gradients)
+	n.changed(false)
+	return nil
+}
+
+// chunk is how many values a task of finite or of initialise looks at.
+const chunk = 1 << 16
+
+// prepareCheck makes what finite runs, once, since a function value made in every step would be an allocation.
+func (n *network) prepareCheck() {
+	g := n.slabs.gradients
+	n.tasks = (len(g) + chunk - 1) / chunk
+	n.check = func(task int) {
+		var a, b uint32 // the greatest magnitudes as bits: those of infinities and NaN are the greatest of all
+		part := g[task*chunk : min((task+1)*chunk, len(g))]
+		for i := 0; i+1 < len(part); i += 2 { // slabs are padded to whole lines, an even number
+			a = max(a, math.Float32bits(part[i])&0x7fffffff)
+			b = max(b, math.Float32bits(part[i+1])&0x7fffffff)
+		}
+		if max(a, b) >= 0x7f800000 {
+			n.broken.Store(true)
+		}
+	}
+}
+
+// finite tells whether all gradients are finite.
+func (n *network) finite() bool {
+	n.broken.Store(false)
+	n.pool.Do(n.tasks, n.check)
+	return !n.broken.Load()
+}
+
+func (n *network) firstBroken() string {
+	for _, name := range n.names {
+		if p := n.params[name]; !p.buffer {
+			for _, v := range p.of(n.slabs.gradients) {
+				if v-v != 0 {
+					return name
+				}
+			}
+		}
+	}
+	return "a parameter"
+}
+
+func (n *network) UpdateMomentum(m float64) {
+	if n.closed || n.slabs.momentum == nil {
+		return
+	}
+	n.pool.Lerp(float32(m), n.slabs.online[:n.trained], n.slabs.momentum[:n.trained])
+	n.changed(true)
+}
+
+const (
+	momentumPrefix  = "momentum."
+	optimiserPrefix = "optimiser."
+)
+
+// named is a view of one array of the network's state.
+type named struct {
+	prefix string
+	*param
+	slab []float32
+}
+
+func (n *network) state(all bool) []named {
+	var list []named
+	for _, name := range n.names {
+		p := n.params[name]
+		list = append(list, named{"", p, n.slabs.online})
+		if all && n.slabs.momentum != nil {
+			list = append(list, named{momentumPrefix, p, n.slabs.momentum})
+		}
+		if all && n.slabs.velocities != nil && !p.buffer {
+			list = append(list, named{optimiserPrefix, p, n.slabs.velocities})
+		}
+	}
+	slices.SortFunc(list, func(a, b named) int { return strings.Compare(a.prefix+a.name, b.prefix+b.name) })
+	return list
+}
+
+func (n *network) arrays(all bool) []engine.Array {
+	if n.closed {
+		return nil
+	}
+	var list []engine.Array
+	for _, s := range n.state(all) {
+		list = append(list, engine.Array{Name: s.prefix + s.name, Shape: slices.Clone(s.Shape), Data: slices.Clone(s.of(s.slab))})
+	}
+	return list
+}
+
+func (n *network) Params() []engine.Array { return n.arrays(false) }
+func (n *network) State() []engine.Array  { return n.arrays(true) }
+
+func (n *network) SetParams(arrays []engine.Array) error { return n.set(arrays, false) }
+func (n *network) SetState(arrays []engine.Array) error  { return n.set(arrays, true) }
+
+// set replaces arrays, all of them or, where one is wrong, none.
+func (n *network) set(arrays []engine.Array, all bool) error {
+	if n.closed {
+		return misuse("the network is closed")
+	}
+	known := map[string]named{}
+	for _, s := range n.state(all) {
+		known[s.prefix+s.name] = s
+	}
+	for _, a := range arrays {
+		s, ok := known[a.Name]
+		if !ok {
+			return &fault.Error{Op: "load weights", Kind: fault.Data, What: fmt.Sprintf("the network has no array %q", a.Name), Do: "give the weights of the same encoder and heads"}
+		}
+		if !slices.Equal(a.Shape, s.Shape) || len(a.Data) != s.size {
+			return &fault.Error{Op: "load weights", Kind: fault.Data, What: fmt.Sprintf("the array %q has the shape %v and %d values, the network's has %v", a.Name, a.Shape, len(a.Data), s.Shape), Do: "give the weights of the same encoder and heads"}
+		}
+	}
+	for _, a := range arrays {
+		s := known[a.Name]
+		copy(s.of(s.slab), a.Data)
+	}
+	n.changed(false)
+	n.changed(true)
+	return nil
+}
+
+func (n *network) Close() error {
+	if n.closed {
+		return nil
+	}
+	n.closed = true
+	n.pool.Close()
+	err := giveMemory(n.memory)
+	n.memory, n.slabs = nil, &slabs{}
+	for _, q := range n.passes {
+		q.input.data = nil
+	}
+	return err
+}
