@@ -38,7 +38,7 @@ func Statistics(s *Store, rows []int) ([]*protocol.BandStatistics, error) {
 	}
 	bands := len(s.index.Bands)
 	workers := threads()
-	const each = (2*14 + 1) << 16 * 8 / 2 // bytes of histograms for a band and a worker
+	const each = 20 * (1 << 16) * 8 // bytes of histograms for a band and a worker
 	group := max(1, min(bands, (256<<20)/(each*workers)))
 	var all []*protocol.BandStatistics
 	for first := 0; first < bands; first += group {
