@@ -1,0 +1,43 @@
+package native
+
+import (
+	"testing"
+
+	"github.com/asterism-ssl/asterism/core/engine"
+)
+
+// BenchmarkMoCoStep is the engine's part of a step of MoCo v2: query forward and backward, momentum update, key forward,
+// optimiser. ResNet-18, ImageNet stem, batch 128, five bands, 64×64.
+func BenchmarkMoCoStep(b *testing.B) { benchmarkStep(b, 18) }
+
+// BenchmarkMoCoStep50 is the same with ResNet-50.
+func BenchmarkMoCoStep50(b *testing.B) { benchmarkStep(b, 50) }
+
+func benchmarkStep(b *testing.B, depth int) {
+	const batch = 128
+	width := map[int]int64{18: 512, 50: 2048}[depth]
+	n := compile(b, moco(resnet(depth, 64, 5, "imagenet", false), projector(width, width, 128), 1), engine.Options{Batch: batch, Seed: 1})
+	for _, pass := range []string{"query", "key"} {
+		copy(n.Input(pass), drawn("bench", pass, len(n.Input(pass))))
+	}
+	copy(n.TapGradient("q"), drawn("bench", "gradient", len(n.TapGradient("q"))))
+	for i := range n.TapGradient("q") {
+		n.TapGradient("q")[i] *= 1e-3
+	}
+	step := func() {
+		must(b, n.Forward("query", batch))
+		n.UpdateMomentum(0.999)
+		must(b, n.Forward("key", batch))
+		must(b, n.Backward("query"))
+		must(b, n.Step(engine.Optimiser{LR: 0.001, Momentum: 0.9, WeightDecay: 1e-4}))
+	}
+	step()
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+	seconds := b.Elapsed().Seconds() / float64(b.N)
+	b.ReportMetric(batch/seconds, "images/s")
+	b.ReportMetric(float64(n.cost.StepFLOPs)/seconds/1e9, "GFLOP/s")
+	b.ReportMetric(float64(n.cost.Bytes)/(1<<20), "MiB")
+}
