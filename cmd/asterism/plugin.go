@@ -63,11 +63,13 @@ func (a *app) pluginCommand() *cobra.Command {
 					continue
 				}
 				fmt.Fprintf(a.out, "\n%s.%s: %s, revision %d\n%s\n", p.Name, c.Name, kindName(c.Kind), c.Revision, c.Summary)
-				doc, err := experiment.Document(c.Schema)
+				doc, err := experiment.Document(schemaOf(p, c))
 				if err != nil {
 					return err
 				}
-				fmt.Fprint(a.out, doc.Text())
+				if err := doc.Write(a.out); err != nil {
+					return err
+				}
 			}
 			return nil
 		},

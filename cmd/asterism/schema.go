@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/asterism-ssl/asterism/core/experiment"
@@ -20,11 +18,11 @@ func (a *app) schemaCommand() *cobra.Command {
 				if e != nil {
 					return e
 				}
-				_, component, e := r.Component(args[0])
+				p, component, e := r.Component(args[0])
 				if e != nil {
 					return e
 				}
-				doc, err = experiment.Document(component.Schema)
+				doc, err = experiment.Document(schemaOf(p, component))
 			}
 			if err != nil {
 				return err
@@ -32,8 +30,7 @@ func (a *app) schemaCommand() *cobra.Command {
 			if a.json {
 				return a.writeJSON(doc)
 			}
-			fmt.Fprint(a.out, doc.Text())
-			return nil
+			return doc.Write(a.out)
 		},
 	}
 	c.AddCommand(show)

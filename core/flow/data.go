@@ -2,16 +2,14 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
-	"github.com/asterism-ssl/asterism/core/stage"
 )
 
 // dataRevision is raised when ingest, frame or statistics change their results.
@@ -26,24 +24,19 @@ func (f *Flow) data(ctx context.Context) (*data.Store, error) {
 		part["fingerprint"] = f.plan.catalogues[i].Fingerprint
 		sources = append(sources, part)
 	}
-	key := stage.Key("data", map[string]any{"revision": dataRevision, "sources": sources, "frame": f.x.Data.Frame})
+	from := recipe{"data", map[string]any{"revision": dataRevision, "sources": sources, "frame": f.x.Data.Frame}}
 	open := make([]data.Source, len(f.plan.datasets))
 	for i, d := range f.plan.datasets {
-		open[i] = d
+		open[i] = source{d, f.plan.catalogues[i]}
 	}
 	total := 0
 	for _, c := range f.plan.catalogues {
 		total += int(c.Count)
 	}
 	for attempt := 0; ; attempt++ {
-		r, err := f.stage(ctx, "data", fmt.Sprintf("%d objects from %d source(s) into the store", total, len(open)), key, func(ctx context.Context, dir string) error {
-			report, err := data.Ingest(ctx, dir, open, f.frame(), data.Options{Names: f.sourceNames(), Progress: func(done, total int) {
-				f.Progress.Update(done, total)
-			}})
-			if err != nil {
-				return f.at(err, "data")
-			}
-			return run.WriteJSON(filepath.Join(dir, "report.json"), report)
+		r, err := f.stage(ctx, "data", fmt.Sprintf("%d objects from %d source(s) into the store", total, len(open)), from, func(ctx context.Context, dir string) error {
+			_, err := data.Ingest(ctx, dir, open, f.frame(), data.Options{From: refs(f.x.Data.Sources), Progress: func(done, total int) { f.Progress.Update(done, total) }})
+			return f.at(err, "data")
 		})
 		if err != nil {
 			return nil, err
@@ -51,7 +44,7 @@ func (f *Flow) data(ctx context.Context) (*data.Store, error) {
 		store, err := data.Open(r.Dir)
 		if err != nil && r.Reused && attempt == 0 { // what was kept is damaged: make it anew, once
 			f.Progress.Note("the stored data are damaged (" + err.Error() + "): reading the sources again")
-			if err := f.Cache.Remove(key); err != nil {
+			if err := f.Cache.Remove(from.key()); err != nil {
 				return nil, err
 			}
 			f.dir.Manifest.Stages = f.dir.Manifest.Stages[:len(f.dir.Manifest.Stages)-1]
@@ -60,11 +53,7 @@ func (f *Flow) data(ctx context.Context) (*data.Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		var report data.Report
-		if err := run.ReadJSON(filepath.Join(r.Dir, "report.json"), &report); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		for _, n := range report.Notices {
+		for _, n := range store.Report().Notices {
 			f.dir.Manifest.Notices = append(f.dir.Manifest.Notices, run.Notice{Where: n.Where, What: n.What, Count: n.Count, Examples: n.Examples})
 			f.Progress.Note(fmt.Sprintf("%s: %d %s%s", n.Where, n.Count, n.What, examples(n.Examples)))
 		}
@@ -77,14 +66,13 @@ func (f *Flow) frame() data.Frame {
 	return data.Frame{Size: f.x.Data.Frame.Size, Bands: f.x.Data.Frame.Bands}
 }
 
-// sourceNames names the sources in notices and errors.
-func (f *Flow) sourceNames() []string {
-	names := make([]string, len(f.x.Data.Sources))
-	for i, c := range f.x.Data.Sources {
-		names[i] = c.Path + " " + c.Name
-	}
-	return names
+// source is a dataset that was opened for the plan, and is not opened again.
+type source struct {
+	*plugin.Dataset
+	catalogue *protocol.Catalogue
 }
+
+func (s source) Open(context.Context) (*protocol.Catalogue, error) { return s.catalogue, nil }
 
 // examples shows the first few of a notice.
 func examples(names []string) string {
@@ -106,9 +94,13 @@ func (f *Flow) bandStatistics(ctx context.Context, w *work) ([]*protocol.BandSta
 	if w.statistics != nil {
 		return w.statistics, nil
 	}
-	key := stage.Key("statistics", map[string]any{"revision": dataRevision, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed})
-	r, err := f.stage(ctx, "statistics", "mean, deviation, median, MAD and percentiles of the training split, per band", key, func(ctx context.Context, dir string) error {
-		return run.WriteJSON(filepath.Join(dir, "statistics.json"), data.Statistics(w.store, w.parts.Train))
+	from := recipe{"statistics", map[string]any{"revision": dataRevision, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed}}
+	r, err := f.stage(ctx, "statistics", "mean, deviation, median, MAD and percentiles of the training split, per band", from, func(ctx context.Context, dir string) error {
+		statistics, err := data.Statistics(w.store, w.parts.Train)
+		if err != nil {
+			return err
+		}
+		return run.WriteJSON(filepath.Join(dir, "statistics.json"), statistics)
 	})
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
-	"github.com/asterism-ssl/asterism/core/stage"
 	"github.com/asterism-ssl/asterism/core/train"
 )
 
@@ -41,11 +40,11 @@ func (f *Flow) embed(ctx context.Context, w *work) (err error) {
 
 // represent makes or reuses the representations of one set of weights; no file means the initial ones.
 func (f *Flow) represent(ctx context.Context, w *work, name, what string, source map[string]any, weights string) (arm, error) {
-	key := stage.Key(name, map[string]any{
+	from := recipe{"embed", map[string]any{
 		"revision": embedRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "source": source,
 		"split": f.x.Data.Split, "seed": f.x.Seed, "views": f.components(f.x.Views["eval"]),
-	})
-	r, err := f.stage(ctx, name, what, key, func(ctx context.Context, dir string) error {
+	}}
+	r, err := f.stage(ctx, name, what, from, func(ctx context.Context, dir string) error {
 		representations, err := f.compute(ctx, w, weights)
 		if err != nil {
 			return err
@@ -56,7 +55,7 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 		return arm{}, err
 	}
 	representations, err := readRepresentations(filepath.Join(r.Dir, representationsFile))
-	return arm{key: key, representations: representations}, err
+	return arm{key: from.key(), representations: representations}, err
 }
 
 // compute brings every object through the eval views and the encoder.

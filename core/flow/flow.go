@@ -48,10 +48,13 @@ type Flow struct {
 	x    *experiment.Experiment
 	dir  *run.Dir
 	plan *resolved
+	made map[string]bool // stages made or found in this run
 }
 
 // New makes the flow of an experiment.
-func New(x *experiment.Experiment, o Options) *Flow { return &Flow{Options: o, x: x} }
+func New(x *experiment.Experiment, o Options) *Flow {
+	return &Flow{Options: o, x: x, made: map[string]bool{}}
+}
 
 // Run takes the experiment through every stage and gives its run directory, which is there, with what was done so far,
 // also when an error ends the run.
@@ -160,24 +163,34 @@ type arm struct {
 	representations *Representations
 }
 
-// stage makes or reuses one stage, shows it, and records it in the manifest.
-func (f *Flow) stage(ctx context.Context, name, what, key string, build func(ctx context.Context, dir string) error) (stage.Result, error) {
-	if f.Fresh {
+// recipe is what a stage is made from; its key is the digest of it.
+type recipe struct {
+	name  string
+	parts map[string]any
+}
+
+func (r recipe) key() string { return stage.Key(r.name, r.parts) }
+
+// stage makes or reuses one stage, shows it under a title, and records it in the manifest.
+func (f *Flow) stage(ctx context.Context, title, what string, from recipe, build func(ctx context.Context, dir string) error) (stage.Result, error) {
+	key := from.key()
+	if f.Fresh && !f.made[key] {
 		if err := f.Cache.Remove(key); err != nil {
 			return stage.Result{}, err
 		}
 	}
-	f.Progress.Stage(name, what)
-	r, err := f.Cache.Do(ctx, key, name, build)
+	f.Progress.Stage(title, what)
+	r, err := f.Cache.Do(ctx, key, stage.Describe(from.name, from.parts), build)
 	if err != nil {
 		return r, err
 	}
+	f.made[key] = true
 	summary := fmt.Sprintf("%.1f s", r.Seconds)
 	if r.Reused {
 		summary = "reused"
 	}
 	f.Progress.Done(summary)
-	f.dir.Manifest.Stages = append(f.dir.Manifest.Stages, run.StageRecord{Name: name, Key: key, Reused: r.Reused, Seconds: r.Seconds})
+	f.dir.Manifest.Stages = append(f.dir.Manifest.Stages, run.StageRecord{Name: title, Key: key, Reused: r.Reused, Seconds: r.Seconds})
 	return r, f.dir.Save()
 }
 

@@ -68,17 +68,14 @@ func (f *Flow) planSources(ctx context.Context, p *resolved) error {
 		}
 		for _, field := range catalogue.Fields {
 			source.Columns = append(source.Columns, field.Name)
-			if !slices.ContainsFunc(p.fields, func(g *protocol.Field) bool { return g.Name == field.Name }) {
-				p.fields = append(p.fields, field)
-			}
 		}
 		p.public.Sources = append(p.public.Sources, source)
 	}
-	facts, err := data.Framed(p.catalogues, f.frame(), f.sourceNames())
+	facts, fields, err := data.Layout(p.catalogues, f.frame(), refs(f.x.Data.Sources))
 	if err != nil {
 		return f.at(err, "data.frame")
 	}
-	p.facts, p.public.Frame = facts, shape(facts)
+	p.facts, p.fields, p.public.Frame = facts, fields, shape(facts)
 	return nil
 }
 
@@ -122,15 +119,7 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		return err
 	}
 	p.objective = objective
-	samples := 0
-	for _, c := range p.catalogues {
-		samples += int(c.Count)
-	}
-	samples = int(float64(samples) * (1 - f.x.Data.Split.Valid - f.x.Data.Split.Test))
-	var labels []*protocol.LabelFacts
-	for _, field := range p.fields {
-		labels = append(labels, &protocol.LabelFacts{Column: field.Name, Count: uint64(samples)})
-	}
+	samples, labels := f.expected(p)
 	program, err := objective.Plan(ctx, f.programRequest(p, samples, labels))
 	if err != nil {
 		return err
@@ -163,6 +152,18 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		fact(x.Name, "%s", x.Value)
 	}
 	return nil
+}
+
+// expected is what headers say of the training split: about how many objects, and which columns, their values unseen.
+func (f *Flow) expected(p *resolved) (samples int, labels []*protocol.LabelFacts) {
+	for _, c := range p.catalogues {
+		samples += int(c.Count)
+	}
+	samples = int(float64(samples) * (1 - f.x.Data.Split.Valid - f.x.Data.Split.Test))
+	for _, field := range p.fields {
+		labels = append(labels, &protocol.LabelFacts{Column: field.Name, Count: uint64(samples), Type: field.Type, Unread: true})
+	}
+	return samples, labels
 }
 
 // programRequest is what an objective is told.
@@ -261,7 +262,7 @@ func (f *Flow) planEncoder(ctx context.Context, p *resolved) error {
 	}
 	network := run.PlanNetwork{Name: "encoder", Component: c.Name, Parameters: p.graph.Parameters(), FLOPs: p.graph.FLOPs(), Output: p.graph.Outputs["representation"].Shape}
 	for _, l := range p.graph.Layers {
-		network.Layers = append(network.Layers, run.PlanLayer{Name: l.Name, Op: string(l.Op), Shape: l.Shape, FLOPs: l.FLOPs})
+		network.Layers = append(network.Layers, run.PlanLayer{Name: l.Name, Op: string(l.Kind), Shape: l.Shape, FLOPs: l.FLOPs})
 	}
 	p.public.Encoder = network
 	return nil
@@ -277,13 +278,14 @@ func (f *Flow) outShape(p *resolved, v run.PlanView) []int64 {
 
 // planTasks asks each task for its labels.
 func (f *Flow) planTasks(ctx context.Context, p *resolved) error {
+	samples, labels := f.expected(p)
 	for _, t := range f.x.Tasks {
 		task, err := f.Host.Task(ctx, ref(t.Component))
 		if err != nil {
 			return err
 		}
 		p.tasks = append(p.tasks, task)
-		needs, err := task.Needs(ctx, &protocol.TaskNeedsRequest{Width: uint32(model.Size(p.graph.Outputs["representation"].Shape)), FitRows: 1, PredictRows: 1})
+		needs, err := task.Needs(ctx, &protocol.TaskNeedsRequest{Width: uint32(model.Size(p.graph.Outputs["representation"].Shape)), FitRows: uint64(samples), PredictRows: uint64(samples), Labels: labels})
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,6 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/report"
 	"github.com/asterism-ssl/asterism/core/run"
-	"github.com/asterism-ssl/asterism/core/stage"
 )
 
 // taskRevision is raised when the way in which tasks are asked changes their results.
@@ -83,12 +82,12 @@ func (f *Flow) needs(w *work, fit, predict int) *protocol.TaskNeedsRequest {
 
 // answer makes or reuses the answer to one question.
 func (f *Flow) answer(ctx context.Context, w *work, q *question) error {
-	key := stage.Key("task", map[string]any{
+	from := recipe{"task", map[string]any{
 		"revision": taskRevision, "task": f.component(q.task.Component), "mode": q.task.Mode, "labels": q.task.Labels, "draws": q.task.Draws, "name": q.task.Name,
 		"learned": w.learned.key, "untrained": w.untrained.key, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
-	})
+	}}
 	what := fmt.Sprintf("%s on %d training objects, judged on %d test objects", q.task.Component.Name, len(q.fit), len(q.score))
-	_, err := f.stage(ctx, "task "+q.task.Name, what, key, func(ctx context.Context, dir string) error {
+	_, err := f.stage(ctx, "task "+q.task.Name, what, from, func(ctx context.Context, dir string) error {
 		result, err := f.ask(ctx, w, q, dir)
 		if err != nil {
 			return err
@@ -98,7 +97,7 @@ func (f *Flow) answer(ctx context.Context, w *work, q *question) error {
 	if err != nil {
 		return err
 	}
-	return f.Cache.Link(key, f.dir.File("tasks", q.task.Name))
+	return f.Cache.Link(from.key(), f.dir.File("tasks", q.task.Name))
 }
 
 // ask fits, predicts and scores the task for each arm, number of labels and draw of them.

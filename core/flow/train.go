@@ -40,13 +40,14 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 		return err
 	}
 	t := f.x.Train
-	w.trainKey = stage.Key("train", map[string]any{
+	from := recipe{"train", map[string]any{
 		"revision": trainRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 		"views": f.components(f.x.Views["train"]), "encoder": encoder, "objective": f.component(t.Objective),
 		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
-	})
+	}}
+	w.trainKey = from.key()
 	what := fmt.Sprintf("%s, %d epochs of %d objects, batch %d", t.Objective.Name, t.Epochs, len(w.parts.Train), t.Batch)
-	r, err := f.stage(ctx, "train", what, w.trainKey, func(ctx context.Context, dir string) error { return f.learn(ctx, w, dir) })
+	r, err := f.stage(ctx, "train", what, from, func(ctx context.Context, dir string) error { return f.learn(ctx, w, dir) })
 	if err != nil {
 		return err
 	}

@@ -2986,6 +2986,8 @@ type LabelFacts struct {
 	Count         uint64                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`          // training rows that have it
 	Minimum       float64                `protobuf:"fixed64,4,opt,name=minimum,proto3" json:"minimum,omitempty"`
 	Maximum       float64                `protobuf:"fixed64,5,opt,name=maximum,proto3" json:"maximum,omitempty"`
+	Type          Field_Type             `protobuf:"varint,6,opt,name=type,proto3,enum=asterism.v1.Field_Type" json:"type,omitempty"`
+	Unread        bool                   `protobuf:"varint,7,opt,name=unread,proto3" json:"unread,omitempty"` // only headers were read: categories and range are not known yet, count is a guess
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3053,6 +3055,20 @@ func (x *LabelFacts) GetMaximum() float64 {
 		return x.Maximum
 	}
 	return 0
+}
+
+func (x *LabelFacts) GetType() Field_Type {
+	if x != nil {
+		return x.Type
+	}
+	return Field_TYPE_UNSPECIFIED
+}
+
+func (x *LabelFacts) GetUnread() bool {
+	if x != nil {
+		return x.Unread
+	}
+	return false
 }
 
 type ProgramRequest struct {
@@ -5214,7 +5230,7 @@ const file_asterism_proto_rawDesc = "" +
 	"\x11GlobalAveragePool\"\x05\n" +
 	"\x03Add\"'\n" +
 	"\vL2Normalise\x12\x18\n" +
-	"\aepsilon\x18\x01 \x01(\x01R\aepsilon\"\x8e\x01\n" +
+	"\aepsilon\x18\x01 \x01(\x01R\aepsilon\"\xd3\x01\n" +
 	"\n" +
 	"LabelFacts\x12\x16\n" +
 	"\x06column\x18\x01 \x01(\tR\x06column\x12\x1e\n" +
@@ -5223,7 +5239,9 @@ const file_asterism_proto_rawDesc = "" +
 	"categories\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x04R\x05count\x12\x18\n" +
 	"\aminimum\x18\x04 \x01(\x01R\aminimum\x12\x18\n" +
-	"\amaximum\x18\x05 \x01(\x01R\amaximum\"\xe5\x01\n" +
+	"\amaximum\x18\x05 \x01(\x01R\amaximum\x12+\n" +
+	"\x04type\x18\x06 \x01(\x0e2\x17.asterism.v1.Field.TypeR\x04type\x12\x16\n" +
+	"\x06unread\x18\a \x01(\bR\x06unread\"\xe5\x01\n" +
 	"\x0eProgramRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\rR\binstance\x12&\n" +
 	"\x0erepresentation\x18\x02 \x03(\x03R\x0erepresentation\x12\x1a\n" +
@@ -5563,83 +5581,84 @@ var file_asterism_proto_depIdxs = []int32{
 	43, // 34: asterism.v1.Layer.global_average_pool:type_name -> asterism.v1.GlobalAveragePool
 	44, // 35: asterism.v1.Layer.add:type_name -> asterism.v1.Add
 	45, // 36: asterism.v1.Layer.l2_normalise:type_name -> asterism.v1.L2Normalise
-	46, // 37: asterism.v1.ProgramRequest.labels:type_name -> asterism.v1.LabelFacts
-	50, // 38: asterism.v1.Program.views:type_name -> asterism.v1.ViewNeed
-	51, // 39: asterism.v1.Program.heads:type_name -> asterism.v1.Head
-	52, // 40: asterism.v1.Program.passes:type_name -> asterism.v1.Pass
-	53, // 41: asterism.v1.Program.taps:type_name -> asterism.v1.Tap
-	49, // 42: asterism.v1.Program.facts:type_name -> asterism.v1.Fact
-	34, // 43: asterism.v1.Head.model:type_name -> asterism.v1.Model
-	3,  // 44: asterism.v1.Pass.network:type_name -> asterism.v1.Network
-	16, // 45: asterism.v1.LossRequest.taps:type_name -> asterism.v1.NamedTensor
-	16, // 46: asterism.v1.LossRequest.gradients:type_name -> asterism.v1.NamedTensor
-	16, // 47: asterism.v1.LossRequest.labels:type_name -> asterism.v1.NamedTensor
-	68, // 48: asterism.v1.LossAnswer.metrics:type_name -> asterism.v1.Metric
-	15, // 49: asterism.v1.StateRequest.slot:type_name -> asterism.v1.Slot
-	16, // 50: asterism.v1.StateAnswer.tensors:type_name -> asterism.v1.NamedTensor
-	16, // 51: asterism.v1.SetStateRequest.tensors:type_name -> asterism.v1.NamedTensor
-	46, // 52: asterism.v1.TaskNeedsRequest.labels:type_name -> asterism.v1.LabelFacts
-	14, // 53: asterism.v1.FitRequest.x:type_name -> asterism.v1.Tensor
-	16, // 54: asterism.v1.FitRequest.labels:type_name -> asterism.v1.NamedTensor
-	14, // 55: asterism.v1.FitRequest.weights:type_name -> asterism.v1.Tensor
-	15, // 56: asterism.v1.FitRequest.slot:type_name -> asterism.v1.Slot
-	16, // 57: asterism.v1.FitAnswer.state:type_name -> asterism.v1.NamedTensor
-	16, // 58: asterism.v1.PredictRequest.state:type_name -> asterism.v1.NamedTensor
-	14, // 59: asterism.v1.PredictRequest.x:type_name -> asterism.v1.Tensor
-	15, // 60: asterism.v1.PredictRequest.slot:type_name -> asterism.v1.Slot
-	16, // 61: asterism.v1.PredictAnswer.columns:type_name -> asterism.v1.NamedTensor
-	16, // 62: asterism.v1.ScoreRequest.predictions:type_name -> asterism.v1.NamedTensor
-	16, // 63: asterism.v1.ScoreRequest.labels:type_name -> asterism.v1.NamedTensor
-	16, // 64: asterism.v1.ScoreRequest.fit_labels:type_name -> asterism.v1.NamedTensor
-	68, // 65: asterism.v1.ScoreAnswer.metrics:type_name -> asterism.v1.Metric
-	69, // 66: asterism.v1.ScoreAnswer.figures:type_name -> asterism.v1.Figure
-	5,  // 67: asterism.v1.Metric.better:type_name -> asterism.v1.Metric.Better
-	70, // 68: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
-	71, // 69: asterism.v1.Figure.scatter:type_name -> asterism.v1.Scatter
-	72, // 70: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
-	77, // 71: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
-	6,  // 72: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
-	7,  // 73: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
-	10, // 74: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
-	12, // 75: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
-	19, // 76: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
-	23, // 77: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
-	27, // 78: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
-	28, // 79: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
-	31, // 80: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
-	33, // 81: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
-	47, // 82: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
-	54, // 83: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
-	56, // 84: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
-	58, // 85: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
-	60, // 86: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
-	62, // 87: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
-	64, // 88: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
-	66, // 89: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
-	73, // 90: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
-	8,  // 91: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
-	11, // 92: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
-	13, // 93: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
-	21, // 94: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
-	26, // 95: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
-	26, // 96: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
-	29, // 97: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
-	32, // 98: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
-	34, // 99: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
-	48, // 100: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
-	55, // 101: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
-	57, // 102: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
-	59, // 103: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
-	61, // 104: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
-	63, // 105: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
-	65, // 106: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
-	67, // 107: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
-	74, // 108: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
-	91, // [91:109] is the sub-list for method output_type
-	73, // [73:91] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	4,  // 37: asterism.v1.LabelFacts.type:type_name -> asterism.v1.Field.Type
+	46, // 38: asterism.v1.ProgramRequest.labels:type_name -> asterism.v1.LabelFacts
+	50, // 39: asterism.v1.Program.views:type_name -> asterism.v1.ViewNeed
+	51, // 40: asterism.v1.Program.heads:type_name -> asterism.v1.Head
+	52, // 41: asterism.v1.Program.passes:type_name -> asterism.v1.Pass
+	53, // 42: asterism.v1.Program.taps:type_name -> asterism.v1.Tap
+	49, // 43: asterism.v1.Program.facts:type_name -> asterism.v1.Fact
+	34, // 44: asterism.v1.Head.model:type_name -> asterism.v1.Model
+	3,  // 45: asterism.v1.Pass.network:type_name -> asterism.v1.Network
+	16, // 46: asterism.v1.LossRequest.taps:type_name -> asterism.v1.NamedTensor
+	16, // 47: asterism.v1.LossRequest.gradients:type_name -> asterism.v1.NamedTensor
+	16, // 48: asterism.v1.LossRequest.labels:type_name -> asterism.v1.NamedTensor
+	68, // 49: asterism.v1.LossAnswer.metrics:type_name -> asterism.v1.Metric
+	15, // 50: asterism.v1.StateRequest.slot:type_name -> asterism.v1.Slot
+	16, // 51: asterism.v1.StateAnswer.tensors:type_name -> asterism.v1.NamedTensor
+	16, // 52: asterism.v1.SetStateRequest.tensors:type_name -> asterism.v1.NamedTensor
+	46, // 53: asterism.v1.TaskNeedsRequest.labels:type_name -> asterism.v1.LabelFacts
+	14, // 54: asterism.v1.FitRequest.x:type_name -> asterism.v1.Tensor
+	16, // 55: asterism.v1.FitRequest.labels:type_name -> asterism.v1.NamedTensor
+	14, // 56: asterism.v1.FitRequest.weights:type_name -> asterism.v1.Tensor
+	15, // 57: asterism.v1.FitRequest.slot:type_name -> asterism.v1.Slot
+	16, // 58: asterism.v1.FitAnswer.state:type_name -> asterism.v1.NamedTensor
+	16, // 59: asterism.v1.PredictRequest.state:type_name -> asterism.v1.NamedTensor
+	14, // 60: asterism.v1.PredictRequest.x:type_name -> asterism.v1.Tensor
+	15, // 61: asterism.v1.PredictRequest.slot:type_name -> asterism.v1.Slot
+	16, // 62: asterism.v1.PredictAnswer.columns:type_name -> asterism.v1.NamedTensor
+	16, // 63: asterism.v1.ScoreRequest.predictions:type_name -> asterism.v1.NamedTensor
+	16, // 64: asterism.v1.ScoreRequest.labels:type_name -> asterism.v1.NamedTensor
+	16, // 65: asterism.v1.ScoreRequest.fit_labels:type_name -> asterism.v1.NamedTensor
+	68, // 66: asterism.v1.ScoreAnswer.metrics:type_name -> asterism.v1.Metric
+	69, // 67: asterism.v1.ScoreAnswer.figures:type_name -> asterism.v1.Figure
+	5,  // 68: asterism.v1.Metric.better:type_name -> asterism.v1.Metric.Better
+	70, // 69: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
+	71, // 70: asterism.v1.Figure.scatter:type_name -> asterism.v1.Scatter
+	72, // 71: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
+	77, // 72: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
+	6,  // 73: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
+	7,  // 74: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
+	10, // 75: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
+	12, // 76: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
+	19, // 77: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
+	23, // 78: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
+	27, // 79: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
+	28, // 80: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
+	31, // 81: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
+	33, // 82: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
+	47, // 83: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
+	54, // 84: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
+	56, // 85: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
+	58, // 86: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
+	60, // 87: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
+	62, // 88: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
+	64, // 89: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
+	66, // 90: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
+	73, // 91: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
+	8,  // 92: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
+	11, // 93: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
+	13, // 94: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
+	21, // 95: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
+	26, // 96: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
+	26, // 97: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
+	29, // 98: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
+	32, // 99: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
+	34, // 100: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
+	48, // 101: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
+	55, // 102: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
+	57, // 103: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
+	59, // 104: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
+	61, // 105: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
+	63, // 106: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
+	65, // 107: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
+	67, // 108: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
+	74, // 109: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
+	92, // [92:110] is the sub-list for method output_type
+	74, // [74:92] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_asterism_proto_init() }

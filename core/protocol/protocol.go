@@ -20,9 +20,10 @@ const API = 1
 const MaxMessage = 16 << 20
 
 // The handshake: a process is a plugin when CookieName has CookieValue in its environment, and ChannelEnv then gives
-// the descriptor of the channel over which arenas come.
+// the descriptor of the channel over which arenas come. DirEnv gives the folder that the plugin is installed in.
 const (
 	CookieName  = "ASTERISM_PLUGIN"
 	CookieValue = "asterism-plugin-1d6f0e5c"
 	ChannelEnv  = "ASTERISM_CHANNEL_FD"
+	DirEnv      = "ASTERISM_PLUGIN_DIR"
 )

@@ -30,6 +30,12 @@ func Of(label string, edges []float64, columns []*sdk.LabelFacts) (*Classes, err
 		}
 		return &Classes{Names: facts.Categories}, nil
 	}
+	if facts.Unread && facts.Type == sdk.String && len(edges) == 0 {
+		return &Classes{Names: []string{"not yet", "read"}}, nil // at least two, more is not known
+	}
+	if len(edges) == 0 && facts.Unread {
+		return nil, sdk.FieldError{Field: "edges", What: fmt.Sprintf("%q is a column of numbers, and nothing says where one class ends", label), Advice: "give the numbers between the classes, ascending"}
+	}
 	if len(edges) == 0 {
 		return nil, sdk.FieldError{Field: "edges", What: fmt.Sprintf("%q is a column of numbers from %s to %s, and nothing says where one class ends", label, number(facts.Minimum), number(facts.Maximum)),
 			Advice: "give the numbers between the classes, for example edges: [" + number((facts.Minimum+facts.Maximum)/2) + "]"}
