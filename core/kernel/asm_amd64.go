@@ -412,6 +412,29 @@ var gradientsAVX512 = [][]func(*gradientArgs){
 	{nil, gradient1x4AVX512, gradient2x4AVX512, gradient3x4AVX512, gradient4x4AVX512, gradient5x4AVX512, gradient6x4AVX512},
 }
 
+// copyRows1AVX512 copies rows of 16 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows1AVX512(a *copyArgs)
+
+// copyRows2AVX512 copies rows of 32 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows2AVX512(a *copyArgs)
+
+// copyRows3AVX512 copies rows of 48 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows3AVX512(a *copyArgs)
+
+// copyRows4AVX512 copies rows of 64 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows4AVX512(a *copyArgs)
+
+// copiesAVX512 lists the row copies by width in vectors.
+var copiesAVX512 = []func(*copyArgs){nil, copyRows1AVX512, copyRows2AVX512, copyRows3AVX512, copyRows4AVX512}
+
 // product1x1AVX2 computes 1 rows × 8 outputs; see productPortable.
 //
 //go:noescape
@@ -605,3 +628,36 @@ var gradientsAVX2 = [][]func(*gradientArgs){
 	{nil, gradient1x1AVX2, gradient2x1AVX2, gradient3x1AVX2, gradient4x1AVX2, gradient5x1AVX2, gradient6x1AVX2, gradient7x1AVX2, gradient8x1AVX2, gradient9x1AVX2, gradient10x1AVX2, gradient11x1AVX2, gradient12x1AVX2},
 	{nil, gradient1x2AVX2, gradient2x2AVX2, gradient3x2AVX2, gradient4x2AVX2, gradient5x2AVX2, gradient6x2AVX2},
 }
+
+// copyRows1AVX2 copies rows of 8 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows1AVX2(a *copyArgs)
+
+// copyRows2AVX2 copies rows of 16 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows2AVX2(a *copyArgs)
+
+// copyRows3AVX2 copies rows of 24 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows3AVX2(a *copyArgs)
+
+// copyRows4AVX2 copies rows of 32 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows4AVX2(a *copyArgs)
+
+// copyRows5AVX2 copies rows of 40 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows5AVX2(a *copyArgs)
+
+// copyRows6AVX2 copies rows of 48 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows6AVX2(a *copyArgs)
+
+// copiesAVX2 lists the row copies by width in vectors.
+var copiesAVX2 = []func(*copyArgs){nil, copyRows1AVX2, copyRows2AVX2, copyRows3AVX2, copyRows4AVX2, copyRows5AVX2, copyRows6AVX2}

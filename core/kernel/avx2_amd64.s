@@ -3004,3 +3004,153 @@ pixel:
 	VMOVUPS Y11, 32(DI)
 	VZEROUPPER
 	RET
+
+// func copyRows1AVX2(a *copyArgs)
+TEXT ·copyRows1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMASKMOVPS 0(SI)(R8*4), Y15, Y0
+	VMOVUPS Y0, 0(DI)
+	ADDQ $32, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows2AVX2(a *copyArgs)
+TEXT ·copyRows2AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Y0
+	VMASKMOVPS 32(SI)(R8*4), Y15, Y1
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ $64, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows3AVX2(a *copyArgs)
+TEXT ·copyRows3AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Y0
+	VMOVUPS 32(SI)(R8*4), Y1
+	VMASKMOVPS 64(SI)(R8*4), Y15, Y2
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	ADDQ $96, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows4AVX2(a *copyArgs)
+TEXT ·copyRows4AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Y0
+	VMOVUPS 32(SI)(R8*4), Y1
+	VMOVUPS 64(SI)(R8*4), Y2
+	VMASKMOVPS 96(SI)(R8*4), Y15, Y3
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ $128, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows5AVX2(a *copyArgs)
+TEXT ·copyRows5AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Y0
+	VMOVUPS 32(SI)(R8*4), Y1
+	VMOVUPS 64(SI)(R8*4), Y2
+	VMOVUPS 96(SI)(R8*4), Y3
+	VMASKMOVPS 128(SI)(R8*4), Y15, Y4
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	VMOVUPS Y4, 128(DI)
+	ADDQ $160, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows6AVX2(a *copyArgs)
+TEXT ·copyRows6AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Y0
+	VMOVUPS 32(SI)(R8*4), Y1
+	VMOVUPS 64(SI)(R8*4), Y2
+	VMOVUPS 96(SI)(R8*4), Y3
+	VMOVUPS 128(SI)(R8*4), Y4
+	VMASKMOVPS 160(SI)(R8*4), Y15, Y5
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	VMOVUPS Y4, 128(DI)
+	VMOVUPS Y5, 160(DI)
+	ADDQ $192, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET

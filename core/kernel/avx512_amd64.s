@@ -8584,3 +8584,95 @@ pixel:
 	VMOVUPS Z23, 192(DI)
 	VZEROUPPER
 	RET
+
+// func copyRows1AVX512(a *copyArgs)
+TEXT ·copyRows1AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	KMOVW (DX), K1
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS.Z 0(SI)(R8*4), K1, Z0
+	VMOVUPS Z0, 0(DI)
+	ADDQ $64, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows2AVX512(a *copyArgs)
+TEXT ·copyRows2AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	KMOVW (DX), K1
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Z0
+	VMOVUPS.Z 64(SI)(R8*4), K1, Z1
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ $128, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows3AVX512(a *copyArgs)
+TEXT ·copyRows3AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	KMOVW (DX), K1
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Z0
+	VMOVUPS 64(SI)(R8*4), Z1
+	VMOVUPS.Z 128(SI)(R8*4), K1, Z2
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	ADDQ $192, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func copyRows4AVX512(a *copyArgs)
+TEXT ·copyRows4AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ copyArgs_from(AX), SI
+	MOVQ copyArgs_to(AX), DI
+	MOVQ copyArgs_rows(AX), CX
+	MOVQ copyArgs_offsets(AX), BX
+	MOVQ copyArgs_mask(AX), DX
+	KMOVW (DX), K1
+row:
+	MOVLQSX (BX), R8
+	ADDQ $8, BX
+	VMOVUPS 0(SI)(R8*4), Z0
+	VMOVUPS 64(SI)(R8*4), Z1
+	VMOVUPS 128(SI)(R8*4), Z2
+	VMOVUPS.Z 192(SI)(R8*4), K1, Z3
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ $256, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET

@@ -82,8 +82,8 @@ func transposedTask(p *Pool, w *worker, task int) {
 	i0, i1 := task%t.parts*t.m/t.parts, (task%t.parts+1)*t.m/t.parts
 	w.panel = grow(w.panel, (i1-i0)*width)
 	clear(w.panel)
+	w.rows = grow(w.rows, gradientPixels*gradientChannels)
 	g := &w.gradient
-	g.stride = int64(width)
 	g.mask = p.set.mask(n)
 	for k := 0; k < t.k; k += gradientPixels {
 		count := min(gradientPixels, t.k-k)
@@ -91,9 +91,8 @@ func transposedTask(p *Pool, w *worker, task int) {
 		for l := range count {
 			w.pairs[2*l], w.pairs[2*l+1] = int32(l*t.m), int32(l*t.n)
 		}
-		g.pairs, g.count = unsafe.Pointer(unsafe.SliceData(w.pairs)), int64(count)
 		g.dy = unsafe.Pointer(&t.b[k*t.n+first])
-		p.gradientRows(w, t.a[k*t.m+i0:], i1-i0, w.panel, width)
+		p.gradientRows(w, t.a[k*t.m+i0:], w.pairs, i1-i0, w.panel, width)
 	}
 	for i := i0; i < i1; i++ {
 		copy(t.c[i*t.n+first:][:n], w.panel[(i-i0)*width:])

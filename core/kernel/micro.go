@@ -39,6 +39,15 @@ type gradientArgs struct {
 	mask   unsafe.Pointer
 }
 
+// copyArgs describes a copy of rows ≥ 1 rows side by side: to[r·width + j] = from[offsets[2r] + j], zero where the mask
+// of the last vector leaves out.
+type copyArgs struct {
+	from, to unsafe.Pointer
+	rows     int64
+	offsets  unsafe.Pointer // int32, every other one
+	mask     unsafe.Pointer
+}
+
 // set is an instruction set: its tiles and vector loops.
 type set struct {
 	name, title string
@@ -46,6 +55,7 @@ type set struct {
 	width       int // outputs of the widest tile
 	products    [][]func(*productArgs)
 	gradients   [][]func(*gradientArgs)
+	copies      []func(*copyArgs)
 	masks       []unsafe.Pointer // by values of the last vector, 1…vec
 }
 

@@ -52,9 +52,11 @@ type worker struct {
 	offsets []int64
 	product productArgs
 
-	pairs    []int32
-	segments []int32
-	gradient gradientArgs
+	pairs, packed    []int32
+	pixels, segments []int32
+	rows             []float32
+	gradient         gradientArgs
+	copy             copyArgs
 
 	panel []float32
 }

@@ -23,6 +23,10 @@ var portable = func() *set {
 		s.products[1] = append(s.products[1], func(a *productArgs) { productPortable(a, rows) })
 		s.gradients[1] = append(s.gradients[1], func(a *gradientArgs) { gradientPortable(a, rows) })
 	}
+	s.copies = append(s.copies, nil)
+	for width := portableWidth; width <= 3*portableWidth; width += portableWidth {
+		s.copies = append(s.copies, func(a *copyArgs) { copyRowsPortable(a, width) })
+	}
 	for i := range portableCounts {
 		s.masks = append(s.masks, unsafe.Pointer(&portableCounts[i]))
 	}
@@ -87,5 +91,16 @@ func gradientPortable(a *gradientArgs, rows int) {
 		for j := range sum {
 			sum[j] += acc[r][j]
 		}
+	}
+}
+
+// copyRowsPortable is the loop of copyArgs in Go.
+func copyRowsPortable(a *copyArgs, width int) {
+	n := width - portableWidth + int(*(*int64)(a.mask))
+	offsets := unsafe.Slice((*int32)(a.offsets), 2*a.rows)
+	for r := range int(a.rows) {
+		to := unsafe.Slice((*float32)(unsafe.Add(a.to, r*width*4)), width)
+		copy(to, unsafe.Slice((*float32)(unsafe.Add(a.from, int(offsets[2*r])*4)), n))
+		clear(to[n:])
 	}
 }

@@ -24,7 +24,7 @@ type gradientSweep struct {
 }
 
 // gradientPixels is the longest segment, in pixels.
-const gradientPixels = 128
+const gradientPixels = 96
 
 // gradientParts says how many parts the sum over samples has: enough for all threads where taps and outputs do not give
 // enough tasks, while each part still has pixels enough to be worth its own sums.
@@ -71,49 +71,80 @@ func gradientTask(p *Pool, w *worker, task int) {
 	// The panel's sums lie together: [taps, InC, width].
 	sums := s.sums[part*s.taps*g.InC*s.padded+first*s.taps*g.InC:][:s.taps*g.InC*width]
 	clear(sums[t0*g.InC*width : t1*g.InC*width])
-	a := &w.gradient
-	a.stride = int64(width)
+	w.panel = grow(w.panel, gradientPixels*width)
+	w.rows = grow(w.rows, gradientPixels*gradientChannels)
+	a, dy := &w.gradient, &w.copy
 	a.mask = p.set.mask(min(width, g.OutC-first))
 	for segment := range s.segments {
 		from, to := segment*pixels/s.segments, (segment+1)*pixels/s.segments
-		s.pairs(w, t0, t1, from, to)
+		s.pairs(w, t0, t1, from, to, width)
 		for b := b0; b < b1; b += s.together {
 			n := min(s.together, b1-b) // samples of this round
+			*dy = copyArgs{from: unsafe.Pointer(&s.dy[b*image+from*g.OutC+first]), to: unsafe.Pointer(&w.panel[0]),
+				rows: int64(n * (to - from)), offsets: unsafe.Pointer(&w.pixels[0]), mask: a.mask}
+			p.set.copies[width/p.set.vec](dy)
+			a.dy = dy.to
 			for t := t0; t < t1; t++ {
-				begin, each := w.segments[2*(t-t0)], w.segments[2*(t-t0)+1]
-				if each == 0 {
-					continue
+				if each := int(w.segments[2*(t-t0)+1]); each > 0 {
+					p.gradientRows(w, s.x[b*source:], w.pairs[2*w.segments[2*(t-t0)]:][:2*each*n], g.InC, sums[t*g.InC*width:], width)
 				}
-				a.pairs = unsafe.Pointer(&w.pairs[2*begin])
-				a.count = int64(each) * int64(n)
-				a.dy = unsafe.Pointer(&s.dy[b*image+first])
-				p.gradientRows(w, s.x[b*source:], g.InC, sums[t*g.InC*width:], width)
 			}
 		}
 	}
 }
 
-// gradientRows adds the pairs of w.gradient into sum [rows, width], for channels 0…rows−1 of x.
-func (p *Pool) gradientRows(w *worker, x []float32, rows int, sum []float32, width int) {
+// gradientChannels is how many channels of x are copied side by side: they and the outputs of a segment fit the first
+// cache, and tiles of six divide them.
+const gradientChannels = 48
+
+// gradientRows adds x[a+i]·dy[b+j] over the pairs (a, b) into sum [rows, width], for channels i < rows; dy and the mask
+// are in w.gradient.
+func (p *Pool) gradientRows(w *worker, x []float32, pairs []int32, rows int, sum []float32, width int) {
 	a := &w.gradient
-	vecs := width / p.set.vec
-	tiles := p.set.gradients[vecs]
+	a.stride = int64(width)
+	a.pairs, a.count = unsafe.Pointer(&pairs[0]), int64(len(pairs)/2)
+	tiles := p.set.gradients[width/p.set.vec]
 	height := len(tiles) - 1
-	blocks := (rows + height - 1) / height
-	for i := range blocks {
-		r0, r1 := i*rows/blocks, (i+1)*rows/blocks
-		a.x = unsafe.Pointer(&x[r0])
-		a.sum = unsafe.Pointer(&sum[r0*width])
-		tiles[r1-r0](a)
+	if rows < 16 { // too few to be worth a copy
+		for r := 0; r < rows; r += height {
+			a.x, a.sum = unsafe.Pointer(&x[r]), unsafe.Pointer(&sum[r*width])
+			tiles[min(height, rows-r)](a)
+		}
+		return
+	}
+	for c := 0; c < rows; c += gradientChannels {
+		n := min(gradientChannels, rows-c)
+		vecs := (n + p.set.vec - 1) / p.set.vec
+		w.copy = copyArgs{from: unsafe.Pointer(&x[c]), to: unsafe.Pointer(&w.rows[0]), rows: a.count, offsets: a.pairs, mask: p.set.mask(n)}
+		p.set.copies[vecs](&w.copy)
+		w.packed = grow(w.packed, len(pairs))
+		if c == 0 || n < gradientChannels {
+			for i := range len(pairs) / 2 {
+				w.packed[2*i], w.packed[2*i+1] = int32(i*vecs*p.set.vec), pairs[2*i+1]
+			}
+		}
+		a.pairs = unsafe.Pointer(&w.packed[0])
+		blocks := (n + height - 1) / height
+		for i := range blocks {
+			r0, r1 := i*n/blocks, (i+1)*n/blocks
+			a.x, a.sum = unsafe.Pointer(&w.rows[r0]), unsafe.Pointer(&sum[(c+r0)*width])
+			tiles[r1-r0](a)
+		}
+		a.pairs = unsafe.Pointer(&pairs[0])
 	}
 }
 
-// pairs lists, for taps [t0, t1), the offsets in x and dy of the pixels [from, to) that the tap has inside the image, for
-// as many samples as go together; w.segments says where each tap's list begins and how long it is for one sample.
-func (s *gradientSweep) pairs(w *worker, t0, t1, from, to int) {
+// pairs lists, for taps [t0, t1), the offsets in x and in the copied dy of the pixels [from, to) that the tap has inside
+// the image, for as many samples as go together; w.segments says where each tap's list begins and how long it is for one
+// sample. w.pixels has the offsets of the pixels themselves in dy.
+func (s *gradientSweep) pairs(w *worker, t0, t1, from, to, width int) {
 	g := &s.g
 	v := &s.volume
 	source, image := product(g.In)*g.InC, product(g.Out)*g.OutC
+	w.pixels = grow(w.pixels, 2*(to-from)*s.together)
+	for i := range (to - from) * s.together { // several samples go together only as whole images
+		w.pixels[2*i] = int32(i/(to-from)*image + i%(to-from)*g.OutC)
+	}
 	w.pairs = grow(w.pairs, 2*(t1-t0)*(to-from)*s.together)
 	w.segments = grow(w.segments, 2*(t1-t0))
 	n := 0
@@ -132,7 +163,7 @@ func (s *gradientSweep) pairs(w *worker, t0, t1, from, to int) {
 			ix := jx*v[2].stride - v[2].pad + kx*v[2].dilation
 			for ; point < end; point++ {
 				if uint(ix) < uint(v[2].in) {
-					w.pairs[2*n], w.pairs[2*n+1] = int32((line+ix)*g.InC), int32(point*g.OutC)
+					w.pairs[2*n], w.pairs[2*n+1] = int32((line+ix)*g.InC), int32((point-from)*width)
 					n++
 				}
 				ix += v[2].stride
@@ -142,7 +173,7 @@ func (s *gradientSweep) pairs(w *worker, t0, t1, from, to int) {
 		for b := 1; b < s.together; b++ {
 			for i := range each {
 				w.pairs[2*n] = w.pairs[2*(begin+i)] + int32(b*source)
-				w.pairs[2*n+1] = w.pairs[2*(begin+i)+1] + int32(b*image)
+				w.pairs[2*n+1] = w.pairs[2*(begin+i)+1] + int32(b*(to-from)*width)
 				n++
 			}
 		}

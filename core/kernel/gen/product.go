@@ -229,3 +229,50 @@ func (o *out) gradient(rows, vecs int) {
 	}
 	o.end()
 }
+
+// copies writes the loops that lay rows of a wider matrix side by side.
+func (o *out) copies() {
+	widest := max(o.vecs, 48*4/o.bytes)
+	for vecs := 1; vecs <= widest; vecs++ {
+		o.function(fmt.Sprintf("copyRows%d%s", vecs, o.name), "copyArgs",
+			fmt.Sprintf("copies rows of %d values, the last vector under the mask; see copyRowsPortable.", vecs*o.bytes/4))
+		o.p("MOVQ a+0(FP), AX")
+		o.p("MOVQ copyArgs_from(AX), SI")
+		o.p("MOVQ copyArgs_to(AX), DI")
+		o.p("MOVQ copyArgs_rows(AX), CX")
+		o.p("MOVQ copyArgs_offsets(AX), BX")
+		o.p("MOVQ copyArgs_mask(AX), DX")
+		mask := o.v(o.regs - 1)
+		if o.masked {
+			o.p("KMOVW (DX), K1")
+		} else {
+			o.p("VMOVUPS (DX), %s", mask)
+		}
+		o.at("row")
+		o.p("MOVLQSX (BX), R8")
+		o.p("ADDQ $8, BX")
+		for v := range vecs {
+			from := fmt.Sprintf("%d(SI)(R8*4)", v*o.bytes)
+			switch {
+			case v < vecs-1:
+				o.p("VMOVUPS %s, %s", from, o.v(v))
+			case o.masked:
+				o.p("VMOVUPS.Z %s, K1, %s", from, o.v(v))
+			default:
+				o.p("VMASKMOVPS %s, %s, %s", from, mask, o.v(v))
+			}
+		}
+		for v := range vecs {
+			o.p("VMOVUPS %s, %d(DI)", o.v(v), v*o.bytes)
+		}
+		o.p("ADDQ $%d, DI", vecs*o.bytes)
+		o.p("DECQ CX")
+		o.p("JNZ row")
+		o.end()
+	}
+	fmt.Fprintf(o.decls, "\n// copies%s lists the row copies by width in vectors.\nvar copies%s = []func(*copyArgs){nil", o.name, o.name)
+	for vecs := 1; vecs <= widest; vecs++ {
+		fmt.Fprintf(o.decls, ", copyRows%d%s", vecs, o.name)
+	}
+	fmt.Fprintf(o.decls, "}\n")
+}
