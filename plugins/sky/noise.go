@@ -26,7 +26,7 @@ func (n noise) Plan(facts *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
 		return nil, err
 	}
 	if facts.Unit == normalised {
-		return nil, sdk.ConfigError{What: "sky.noise is in units of the stored pixels' scatter, and these pixels are normalised",
+		return nil, sdk.ConfigError{What: "noise is in units of the stored pixels' scatter, and these pixels are normalised",
 			Advice: "put sky.noise before sky.normalise"}
 	}
 	return &sdk.AugmentationPlan{Leaves: leaves(facts), Statistics: true, Ranks: []uint32{1, 2, 3}}, nil

@@ -48,7 +48,7 @@ func (r reddening) Plan(facts *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
 	}
 	bands := int(facts.Shape[len(facts.Shape)-1])
 	if len(facts.Bands) != bands {
-		return nil, sdk.ConfigError{What: fmt.Sprintf("sky.reddening needs the names of the %d bands, and the data name %d", bands, len(facts.Bands)),
+		return nil, sdk.ConfigError{What: fmt.Sprintf("needs the names of the %d bands, and the data name %d", bands, len(facts.Bands)),
 			Advice: "name the bands at the data source"}
 	}
 	for _, band := range facts.Bands {
@@ -94,9 +94,9 @@ func wantLinear(component string, facts *sdk.SampleFacts) error {
 	case sdk.Linear:
 		return nil
 	case sdk.Stretched:
-		return sdk.ConfigError{What: fmt.Sprintf("sky.%s needs linear flux, and these pixels are stretched", component),
+		return sdk.ConfigError{What: "needs linear flux, and these pixels are stretched",
 			Advice: fmt.Sprintf("put it before the stretch; on pictures made for display, such as JPEG, leave sky.%s out", component)}
 	}
-	return sdk.ConfigError{What: fmt.Sprintf("sky.%s needs linear flux, and the data do not say what their pixels mean", component),
+	return sdk.ConfigError{What: "needs linear flux, and the data do not say what their pixels mean",
 		Advice: fmt.Sprintf("use a data source that declares its flux, or leave sky.%s out", component)}
 }

@@ -68,8 +68,8 @@ func checkRank(component string, facts *sdk.SampleFacts, ranks ...uint32) error 
 		}
 	}
 	return sdk.ConfigError{
-		What:   fmt.Sprintf("sky.%s cannot work on samples of %d spatial dimensions", component, len(facts.Shape)-1),
-		Advice: fmt.Sprintf("it works on %s; leave it out of this view", rankNames(ranks)),
+		What:   fmt.Sprintf("cannot work on %dD samples", len(facts.Shape)-1),
+		Advice: fmt.Sprintf("it works on %s; leave sky.%s out of this view", rankNames(ranks), component),
 	}
 }
 

@@ -416,7 +416,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"center_crop", `{size: 100}`, image, "size", "a crop of 100 is larger than the frame 88×88"},
 		{"jitter_crop", `{size: 80}`, image, "shift", "a crop of 80 moved by up to 7 leaves the frame 88×88"},
 		{"jitter_crop", `{size: [60, 60, 60]}`, image, "size", "3 lengths for samples of 2 spatial dimensions"},
-		{"rotate", `{}`, survey(100, 5), "", "sky.rotate cannot work on samples of 1 spatial dimensions"},
+		{"rotate", `{}`, survey(100, 5), "", "cannot work on 1D samples"},
 		{"rotate", `{quarter_turns: true}`, survey(4, 6, 5), "quarter_turns", "a quarter turn of a frame of 4×6 does not fit into it"},
 		{"flip", `{axes: [2]}`, image, "axes", "no such axis"},
 		{"reddening", `{}`, jpeg, "", "needs linear flux, and these pixels are stretched"},
