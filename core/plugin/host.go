@@ -19,7 +19,7 @@ type Spec struct {
 	Version  string
 	Command  []string              // the executable and its arguments
 	Env      []string              // NAME=value, over the short list of the host's variables that every plugin gets
-	Dir      string                // working folder; empty: the host's
+	Dir      string                // the plugin's own folder, which it finds in ASTERISM_PLUGIN_DIR; it works in the host's, where paths of experiments begin
 	Manifest *protocol.Description // what the installed plugin says of itself; its own answer must equal it
 }
 

@@ -88,7 +88,7 @@ func (c *child) Start(context.Context) error {
 			io.WriteString(c.tell, line+"\n")
 			return true
 		})
-		c.tell.Close()
+		// The end of the output is not passed on before that of the process: go-plugin would kill it and hide why it ended.
 	})
 	go func() {
 		awaitExit(int(c.pid.Load()))
@@ -194,7 +194,6 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 	c := &child{output: p.output, exited: make(chan struct{})}
 	c.ready, c.tell = io.Pipe()
 	c.cmd = exec.Command(spec.Command[0], spec.Command[1:]...)
-	c.cmd.Dir = spec.Dir
 	c.cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.child = c
@@ -212,7 +211,7 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 			grpc.MaxCallRecvMsgSize(protocol.MaxMessage), grpc.MaxCallSendMsgSize(protocol.MaxMessage))},
 		RunnerFunc: func(_ hclog.Logger, wanted *exec.Cmd, _ string) (runner.Runner, error) {
 			c.cmd.Env = append(environment(spec.Env), wanted.Env...)
-			c.cmd.Env = append(c.cmd.Env, protocol.ChannelEnv+"=3")
+			c.cmd.Env = append(c.cmd.Env, protocol.ChannelEnv+"=3", protocol.DirEnv+"="+spec.Dir)
 			return c, nil
 		},
 	})
@@ -256,6 +255,7 @@ func (p *process) startFault(ctx context.Context, err error, timeout time.Durati
 		patience = 2 * time.Second // it was killed
 	}
 	ended := p.child.ended(patience)
+	other := strings.Contains(err.Error(), "ncompatible") || strings.Contains(err.Error(), "unsupported plugin protocol") // go-plugin has killed it
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		f.Kind, f.What, f.Err = fault.Cancelled, "interrupted while the plugin was starting", context.Canceled
@@ -266,7 +266,7 @@ func (p *process) startFault(ctx context.Context, err error, timeout time.Durati
 	case p.child.pid.Load() == 0:
 		f.What, f.Err = "the plugin cannot be started", err
 		f.Do = "check that the executable is there and made for this machine"
-	case ended:
+	case ended && !other:
 		f.What = fmt.Sprintf("the plugin ended before it was ready (%s)", p.child.how())
 		f.Do = "its last output says why, if it said anything"
 	default:

@@ -32,13 +32,14 @@ type Arena struct {
 	read   *os.File // one for reading only; the same as write where sealing does that work
 }
 
-// NewArena makes an arena of at least size bytes. The error wraps ENOMEM or ENOSPC when there is not enough room.
+// NewArena makes an arena of size bytes, or a few where size is 0. The error wraps ENOMEM or ENOSPC when there is not enough room.
 func NewArena(size uint64, access Access) (*Arena, error) {
 	page := uint64(os.Getpagesize())
+	size = max(size, Align)
 	if size > math.MaxInt64/2 {
 		return nil, fmt.Errorf("shared memory of %d bytes: %w", size, unix.ENOMEM)
 	}
-	whole := (max(size, 1) + page - 1) / page * page
+	whole := (size + page - 1) / page * page
 	if free, ok := available(); ok && whole > free {
 		return nil, fmt.Errorf("shared memory of %d MB where %d MB are free: %w", whole>>20, free>>20, unix.ENOMEM)
 	}

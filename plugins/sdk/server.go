@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -62,13 +63,21 @@ func (s *server) guard(ctx context.Context, request any, info *grpc.UnaryServerI
 	return answer, nil
 }
 
+// longestError is what an error's text may have in bytes: it travels in a header.
+const longestError = 4 << 10
+
 // statusOf wraps an error for the wire.
 func statusOf(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
-	st := status.New(codes.Unknown, err.Error())
-	if with, err := st.WithDetails(faultOf(err)); err == nil {
+	fault := faultOf(err)
+	if len(fault.What) > longestError {
+		fault.What = strings.ToValidUTF8(fault.What[:longestError], "") + "…"
+	}
+	fault.What, fault.Advice = strings.ToValidUTF8(fault.What, "�"), strings.ToValidUTF8(fault.Advice, "�")
+	st := status.New(codes.Unknown, "the component failed")
+	if with, err := st.WithDetails(fault); err == nil {
 		st = with
 	}
 	return st.Err()
