@@ -23,6 +23,7 @@ type checker struct {
 	tags    []tag
 	whole   cue.Value         // the file and the language together: what the file leaves to defaults is known here
 	inside  string            // the component whose configuration is being checked
+	blank   map[string]bool   // positions of fields that could not be evaluated: said already
 	places  map[string]string // path → position
 	configs map[string]config // path → the configuration of each component
 	faults  faults
@@ -99,6 +100,9 @@ func (c *checker) value(s, g cue.Value, p path, at string) {
 		at = w
 	}
 	c.places[p.String()] = at
+	if c.blank[where(g.Pos())] {
+		return
+	}
 	switch kind := g.IncompleteKind(); {
 	case kind == cue.StructKind && s.IncompleteKind()&cue.StructKind != 0:
 		c.structure(s, g, p, at)
@@ -202,7 +206,7 @@ func (c *checker) unrepresentable(s, v cue.Value) string {
 // list checks the elements of a list and then the list as a whole.
 func (c *checker) list(s, g cue.Value, p path, at string) {
 	before := len(c.faults)
-	n := 0
+	n, sound := 0, false
 	plain := s.LookupPath(cue.MakePath(cue.AnyIndex)).Exists()
 	for it, _ := g.List(); it.Next(); n++ {
 		element := it.Value()
@@ -221,6 +225,12 @@ func (c *checker) list(s, g cue.Value, p path, at string) {
 			w = at
 		}
 		c.places[q.String()] = w
+		if n == 0 {
+			sound = s.Unify(g).Err() == nil
+		}
+		if sound {
+			continue
+		}
 		trial := slices.Repeat([]cue.Value{c.ctx.CompileString("_")}, n+1)
 		if s.Unify(c.ctx.NewList(trial...)).Err() != nil {
 			continue // too long: said of the list
@@ -309,7 +319,9 @@ func (c *checker) structure(s, g cue.Value, p path, at string) {
 			c.faults.add(&fault.Error{Where: at, Path: q.String(), Plugin: c.inside, What: "is missing: must be " + c.wordsAt(f.value, q)})
 		}
 	}
-	c.rules(s.Unify(g), p, at)
+	if s.LookupPath(cue.MakePath(cue.Def("rules"))).Exists() {
+		c.rules(s.Unify(g), p, at)
+	}
 	if isComponent {
 		c.component(components, given, kind, p, at)
 	}
@@ -371,27 +383,34 @@ func (c *checker) noSuchField(s cue.Value, p path, at, name string, names []stri
 
 // namePattern says which names a struct of free names allows.
 func namePattern(s cue.Value) string {
+	f := patternField(s)
+	if f == nil {
+		return ""
+	}
+	if w := said(f); w != "" {
+		return w
+	}
+	return describe(f.Label.(*ast.ListLit).Elts[0], 0)
+}
+
+// patternField finds what a schema says about fields of free names, other than components.
+func patternField(s cue.Value) *ast.Field {
 	x := expression(s.Source())
 	if id, ok := x.(*ast.Ident); ok {
 		x = referred(id)
 	}
 	lit, ok := x.(*ast.StructLit)
 	if !ok {
-		return ""
+		return nil
 	}
 	for _, d := range lit.Elts {
-		f, ok := d.(*ast.Field)
-		if !ok {
-			continue
-		}
-		if l, ok := f.Label.(*ast.ListLit); ok && len(l.Elts) == 1 && source(l) != componentKey {
-			if w := said(f); w != "" {
-				return w
+		if f, ok := d.(*ast.Field); ok {
+			if l, ok := f.Label.(*ast.ListLit); ok && len(l.Elts) == 1 && source(l) != componentKey {
+				return f
 			}
-			return describe(l.Elts[0], 0)
 		}
 	}
-	return ""
+	return nil
 }
 
 // rules evaluates the #rules of a schema: [{path, ok, say}].

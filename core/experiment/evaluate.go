@@ -15,6 +15,7 @@ import (
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/load"
 	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
 
 	"github.com/asterism-ssl/asterism/schemas"
 )
@@ -25,8 +26,7 @@ import (
 // first kind of error and reports it in its own.
 //
 // Everything comes from an overlay of the file system, so nothing is written, and a file needs no module around it.
-func evaluate(ctx *cue.Context, s *syntax, file string) (cue.Value, faults) {
-	var l faults
+func evaluate(ctx *cue.Context, s *syntax, file string) (cue.Value, *broken) {
 	dir := filepath.Dir(file)
 	root, inModule := moduleRoot(dir)
 	if !inModule {
@@ -69,13 +69,11 @@ func evaluate(ctx *cue.Context, s *syntax, file string) (cue.Value, faults) {
 	maps.Copy(config.TagVars, load.DefaultTagVars())
 	instance := load.Instances([]string{"." + string(filepath.Separator) + filepath.Base(main)}, config)[0]
 	if instance.Err != nil {
-		translateAll(&l, instance.Err, s.file, main)
-		return cue.Value{}, l
+		return cue.Value{}, translateAll(instance.Err, s.file, main)
 	}
 	given := ctx.BuildInstance(instance)
 	if err := given.Err(); err != nil && given.IncompleteKind() == cue.BottomKind {
-		translateAll(&l, err, s.file, main)
-		return cue.Value{}, l
+		return cue.Value{}, translateAll(err, s.file, main)
 	}
 	return given, nil
 }
@@ -116,8 +114,51 @@ var openLanguage = sync.OnceValue(func() string {
 	return b.String()
 })
 
+// broken says why a file cannot be evaluated.
+type broken struct {
+	list faults
+	at   []token.Pos // where each fault stands
+}
+
+// maxBlanks bounds how often the rest of a broken file is looked at.
+const maxBlanks = 8
+
+// leaveBlank replaces the values of the innermost fields around the positions by _ and notes where these fields stand.
+// It says whether it changed anything.
+func leaveBlank(f *ast.File, at []token.Pos, blank map[string]bool) bool {
+	changed := false
+	for _, p := range at {
+		var inner *ast.Field
+		ast.Walk(f, func(n ast.Node) bool {
+			if field, ok := n.(*ast.Field); ok && field.Value.Pos().IsValid() && holds(field, p) {
+				inner = field
+			}
+			return true
+		}, nil)
+		if inner == nil {
+			continue
+		}
+		if id, ok := inner.Value.(*ast.Ident); ok && id.Name == "_" {
+			continue
+		}
+		id := ast.NewIdent("_")
+		ast.SetPos(id, inner.Value.Pos())
+		inner.Value = id
+		blank[where(inner.Pos())] = true
+		changed = true
+	}
+	return changed
+}
+
+// holds says whether a position lies in a field.
+func holds(field *ast.Field, p token.Pos) bool {
+	from, to := field.Pos(), field.Value.End()
+	return p.IsValid() && p.Filename() == from.Filename() && p.Offset() >= from.Offset() && p.Offset() <= to.Offset()
+}
+
 // translateAll turns the evaluator's errors into faults.
-func translateAll(l *faults, err error, file *ast.File, main string) {
+func translateAll(err error, file *ast.File, main string) *broken {
+	b := &broken{}
 	for _, e := range errors.Errors(err) {
 		f := translate(e)
 		f.Path = "" // the compiler's paths lack indices
@@ -134,8 +175,13 @@ func translateAll(l *faults, err error, file *ast.File, main string) {
 			f.Where = file.Filename
 		}
 		f.Where = strings.Replace(f.Where, main, file.Filename, 1)
-		l.add(f)
+		b.list.add(f)
+		b.at = append(b.at, e.Position())
+		if !e.Position().IsValid() && len(e.InputPositions()) > 0 {
+			b.at[len(b.at)-1] = e.InputPositions()[0]
+		}
 	}
+	return b
 }
 
 // withoutLanguage takes the language out of a module's dependencies: it is this program that provides it. Other text is

@@ -136,20 +136,27 @@ func Load(file string, o Options) (e *Experiment, err error) {
 	if err != nil {
 		return nil, fault.List{{Op: "vet", Kind: fault.Internal, Where: file, What: "no absolute path", Err: err}}
 	}
-	syntax, faults := parse(file, src, o)
-	if faults != nil {
-		return nil, faults.sorted(file)
+	syntax, unparsed := parse(file, src, o)
+	if unparsed != nil {
+		return nil, unparsed.sorted(file)
 	}
 	ctx := cuecontext.New()
-	given, faults := evaluate(ctx, syntax, abs)
-	if faults != nil {
-		return nil, faults.sorted(file)
+	// Where the file cannot be evaluated, what is said about it is kept, the field is left blank, and the rest is looked at.
+	var l faults
+	blank := map[string]bool{}
+	given, broken := evaluate(ctx, syntax, abs)
+	for tries := 0; broken != nil; tries++ {
+		l = append(l, broken.list...)
+		if tries == maxBlanks || !leaveBlank(syntax.file, broken.at, blank) {
+			return nil, l.sorted(file)
+		}
+		given, broken = evaluate(ctx, syntax, abs)
 	}
 	language := ctx.CompileString(schemas.Experiment, cue.Filename(languageFile)).LookupPath(cue.ParsePath("#Experiment"))
 	if err := language.Err(); err != nil {
 		return nil, fault.List{{Op: "vet", Kind: fault.Internal, What: "the schema of experiments does not compile", Err: err}}
 	}
-	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, tags: syntax.tags, whole: given.Unify(language), places: map[string]string{}, configs: map[string]config{}}
+	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, tags: syntax.tags, whole: given.Unify(language), blank: blank, places: map[string]string{}, configs: map[string]config{}, faults: l}
 	c.check(language, given, syntax.begins())
 	if len(c.faults) > 0 {
 		return nil, c.faults.sorted(file)

@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected messages in testdata")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vet": vet})
+	testscript.Main(m, map[string]func(){"vet": vet, "schema": schema})
 }
 
 // TestMessages pins every message: one script each in testdata.
@@ -54,6 +54,25 @@ func vet() {
 		return
 	}
 	fmt.Println(string(e.Resolved))
+}
+
+// schema prints the documentation of a component, or of the language.
+func schema() {
+	d, err := DocumentExperiment()
+	if len(os.Args) > 1 {
+		s, ok := fakes.Schema(os.Args[1])
+		if !ok {
+			s = fake(os.Args[1], protocol.Kind_TASK, "#Config: {")
+		}
+		d, err = Document(s)
+	}
+	if err != nil {
+		fault.Print(os.Stderr, err)
+		os.Exit(fault.KindOf(err).ExitCode())
+	}
+	if err := d.Write(os.Stdout); err != nil {
+		panic(err)
+	}
 }
 
 // fakeSchemas is a set of components as plugins would bring them, for tests.

@@ -40,7 +40,7 @@ func translate(e errors.Error) *fault.Error {
 		f.What = jargon.Replace(text)
 	}
 	if len(places) > 1 && strings.HasPrefix(f.What, "two different") {
-		f.Do = "see also " + strings.Join(places[1:], ", ") + ": keep one of them"
+		f.Do = "see also " + places[1] + ": keep one of them"
 	}
 	return f
 }
@@ -53,7 +53,7 @@ var plainer = []struct {
 	{regexp.MustCompile(`^reference "(.+)" not found`), func(m []string) (string, string) {
 		return fmt.Sprintf("%s is not defined", m[1]), fmt.Sprintf("define it in the file, or put it in quotation marks if text is meant: %q", m[1])
 	}},
-	{regexp.MustCompile(`(?s)^conflicting values (.+) and (.+?)(?: \(mismatched types .+\))?$`), func(m []string) (string, string) {
+	{regexp.MustCompile(`(?s)^conflicting values (.+?) and (.+?)(?: \(mismatched types .+\))?$`), func(m []string) (string, string) {
 		return fmt.Sprintf("two different values are given: %s and %s", short(m[1]), short(m[2])), "keep one of them"
 	}},
 	{regexp.MustCompile(`(?s)^invalid value (.+) \(out of bound (.+)\)`), func(m []string) (string, string) {
