@@ -110,7 +110,7 @@ func tickLabels(at []float64, a axis) []tick {
 		switch {
 		case d == 0 && math.Abs(v) >= 1e6:
 			label = strconv.FormatFloat(v/1e6, 'g', -1, 64) + "M"
-		case d == 0 && math.Abs(v) >= 1e4:
+		case d == 0 && math.Abs(v) >= 1000:
 			label = count(int64(v))
 		}
 		ticks[i] = tick{round1(a.at(v)), label}
@@ -164,7 +164,7 @@ func curve(title, yLabel, note string, steps, values []float64, zero bool) *char
 	if zero {
 		low = min(0, low)
 	}
-	yLow, yHigh, yAt := rounded(low, high, 4)
+	yLow, yHigh, yAt := rounded(low, high, 5)
 	ay := axis{yLow, yHigh, c.Plot.Bottom(), c.Plot.Y, false}
 	ax := axis{x[0], x[len(x)-1], c.Plot.X, c.Plot.Right(), false}
 	c.Y = tickLabels(yAt, ay)
@@ -183,7 +183,7 @@ func curve(title, yLabel, note string, steps, values []float64, zero bool) *char
 	if len(x) >= 80 {
 		window := len(x) / 20
 		c.Series = []series{{Class: "raw", Path: line(x, shown, ax, ay)}, {Class: "learned", Path: line(x, runningMean(shown, window), ax, ay)}}
-		c.Note = strings.TrimSpace(c.Note + fmt.Sprintf(" Thin: as recorded; thick: mean over %d neighbouring points.", 2*(window/2)+1))
+		c.Note = strings.TrimSpace(c.Note + fmt.Sprintf(" Thin: as recorded; thick: mean over up to %d neighbouring points.", 2*(window/2)+1))
 	} else {
 		c.Series = []series{{Class: "learned", Path: line(x, shown, ax, ay)}}
 	}
@@ -219,8 +219,8 @@ func runningMean(y []float64, window int) []float64 {
 	}
 	out := make([]float64, len(y))
 	for i := range y {
-		half := min(window/2, i, len(y)-1-i) // even at the ends
-		out[i] = (sum[i+half+1] - sum[i-half]) / float64(2*half+1)
+		from, to := max(0, i-window/2), min(len(y), i+window/2+1)
+		out[i] = (sum[to] - sum[from]) / float64(to-from)
 	}
 	return out
 }
@@ -240,10 +240,13 @@ func efficiency(all []row, metric string, fitRows int) *chart {
 	if len(list) < 2 || most < 1 {
 		return nil
 	}
-	c := &chart{Title: metric + " by number of labels", XLabel: "labelled objects", YLabel: strings.TrimSpace(metric + " " + arrow(list[0].better)),
+	c := &chart{Title: metric + " by number of labels", XLabel: "labelled objects", YLabel: metric,
 		W: chartW, H: chartH + 20, Plot: plotBox(chartH + 20), Legend: true}
 	low, high := math.Inf(1), math.Inf(-1)
 	xLow, xHigh := math.Inf(1), math.Inf(-1)
+	if better := list[0].better; better != "" {
+		c.YLabel += ", " + better + " is better"
+	}
 	spread := false
 	for _, r := range list {
 		n := float64(labelCount(r.labels, most))
@@ -261,7 +264,7 @@ func efficiency(all []row, metric string, fitRows int) *chart {
 	if !(xHigh > xLow) {
 		return nil
 	}
-	yLow, yHigh, yAt := rounded(low, high, 4)
+	yLow, yHigh, yAt := rounded(low, high, 5)
 	ay := axis{yLow, yHigh, c.Plot.Bottom(), c.Plot.Y, false}
 	ax := axis{xLow, xHigh, c.Plot.X + 14, c.Plot.Right() - 14, true}
 	c.Y = tickLabels(yAt, ay)
@@ -293,7 +296,7 @@ func efficiency(all []row, metric string, fitRows int) *chart {
 			}
 			n := float64(labelCount(r.labels, most))
 			x, y = append(x, n), append(y, score.Mean)
-			d := decimals(r.arm[:])
+			d := decimals(ofMetric(list, metric, r.result))
 			text := fixed(score.Mean, d)
 			if score.Std > 0 {
 				fmt.Fprintf(&bars, "M%.1f %.1fV%.1f", ax.at(n), ay.at(score.Mean-score.Std), ay.at(score.Mean+score.Std))

@@ -59,7 +59,7 @@ func spanText(seconds float64) string {
 	return run.Duration(time.Duration(seconds * float64(time.Second)))
 }
 
-// decimals is how many decimals the numbers of a row get: two digits of the largest spread, else three of the largest value.
+// decimals is how many decimals the numbers of a metric get: two digits of the largest spread, else three of the largest value.
 func decimals(scores []*run.Score) int {
 	var spread, value float64
 	whole := true

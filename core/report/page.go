@@ -47,9 +47,11 @@ type page struct {
 	Rule     string
 	Curves   []*chart
 	CurvesNo string // why there are none
-	Plan     *plan
-	Tasks    []task
-	Stages   []stage
+
+	CurvesNote string
+	Plan       *plan
+	Tasks      []task
+	Stages     []stage
 	Experiment,
 	Resolved string
 	Provenance []fact
@@ -162,7 +164,7 @@ func newPage(f *files) *page {
 		p.CurvesNo = "Training has recorded nothing yet: metrics.jsonl is missing or empty."
 	}
 	if f.badLines > 0 {
-		p.Problems = append(p.Problems, plural(f.badLines, "line", "lines")+" of metrics.jsonl could not be read and are left out.")
+		p.CurvesNote = plural(f.badLines, "line of metrics.jsonl is", "lines of metrics.jsonl are") + " left out: not whole."
 	}
 	p.Plan = newPlan(f.plan)
 	p.tasks(f)
@@ -199,7 +201,7 @@ func (p *page) head(f *files) {
 		for _, s := range f.plan.Sources {
 			learned += s.Count
 		}
-		p.Lead = fmt.Sprintf("Representations learned from %s", plural(learned, "object", "objects"))
+		p.Lead = fmt.Sprintf("Representations learned from the training part of %s", plural(learned, "object", "objects"))
 		if len(f.plan.Frame.Shape) > 0 {
 			p.Lead += " of " + shapeText(f.plan.Frame.Shape)
 			if b := f.plan.Frame.Bands; len(b) > 0 {
@@ -345,7 +347,7 @@ func (p *page) results(f *files) {
 					t.Docs = append(t.Docs, fact{Name: l.metric, Value: sentence(l.doc)})
 				}
 			}
-			d := decimals(l.arm[:])
+			d := decimals(ofMetric(list, l.metric, r))
 			for a, s := range l.arm {
 				c := resultCell{Arm: arms[a], Mean: "–"}
 				if s != nil {

@@ -116,3 +116,14 @@ func arrow(better string) string {
 	}
 	return ""
 }
+
+// ofMetric is every score of one metric of a task: they are written with the same number of decimals.
+func ofMetric(all []row, metric string, result *run.TaskResult) []*run.Score {
+	var scores []*run.Score
+	for _, r := range all {
+		if r.metric == metric && r.result == result {
+			scores = append(scores, r.arm[:]...)
+		}
+	}
+	return scores
+}

@@ -81,7 +81,7 @@ func cells(all []row, spreads int) [][]string {
 			metric = name
 			line[1] = name
 		}
-		d := decimals(r.arm[:])
+		d := decimals(ofMetric(all, r.metric, r.result))
 		for i, s := range r.arm {
 			if s == nil {
 				line = append(line, "– ")
