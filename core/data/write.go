@@ -390,11 +390,9 @@ func decode(text []byte) (*index, error) {
 	if x.Format != 1 {
 		return nil, fmt.Errorf("format %d is not known to this version", x.Format)
 	}
-	check := x.Check
-	if _, err := x.encode(); err != nil {
+	if again, err := x.encode(); err != nil {
 		return nil, err
-	}
-	if x.Check != check {
+	} else if !bytes.Equal(again, text) {
 		return nil, errors.New("the document is not what was written")
 	}
 	return x, nil
