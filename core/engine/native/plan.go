@@ -155,7 +155,10 @@ func (l *plan) region(take func(n int) []float32) *slabs {
 	l.total = 0
 	next := func(n int) []float32 {
 		l.total += align(n)
-		return take(align(n))
+		if part := take(align(n)); part != nil {
+			return part[:n:n]
+		}
+		return nil
 	}
 	s := &slabs{arenas: map[string][]float32{}, inputs: map[string][]float32{}, taps: map[string][]float32{}, seeds: map[string][]float32{}}
 	s.online = next(l.weights)
