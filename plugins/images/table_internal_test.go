@@ -1,0 +1,103 @@
+package images
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseTable(t *testing.T) {
+	for _, c := range []struct {
+		what, text string
+		wanted     []string
+		names      string
+		rows       string // fields joined by |, rows by /
+	}{
+		{"a header line", "id a\nx 1\ny 2", nil, "id|a", "x|1/y|2"},
+		{"a comment header", "# notes\n#id a\nx 1\n", nil, "id|a", "x|1"},
+		{"a comment and a header line", "# two words\nid type\nx E\n", nil, "id|type", "x|E"},
+		{"a comment header over names", "# id type\nx E\ny S\n", []string{"type"}, "id|type", "x|E/y|S"},
+		{"quotes and commas", "id,\"a\"\n\"x, y\",1\n", nil, "id|a", "x, y|1"},
+		{"a comment of words over commas", "# id a\nx,1\n", nil, "id|a", "x|1"},
+		{"semicolons", "id;a\nx;1\n", nil, "id|a", "x|1"},
+		{"tabs with an empty field", "id\ta\tb\nx\t\t2\n", nil, "id|a|b", "x||2"},
+		{"old line ends", "id a\rx 1\r", nil, "id|a", "x|1"},
+		{"nothing under the header", "id a\n", nil, "id|a", ""},
+	} {
+		got, err := parseTable([]byte(c.text), c.wanted)
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+			continue
+		}
+		var rows []string
+		for _, r := range got.rows {
+			rows = append(rows, strings.Join(r, "|"))
+		}
+		if strings.Join(got.names, "|") != c.names || strings.Join(rows, "/") != c.rows {
+			t.Errorf("%s: names %q, rows %q", c.what, got.names, rows)
+		}
+	}
+}
+
+func TestEdits(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "abc", 3}, {"abc", "abc", 0}, {"kitten", "sitting", 3}, {"redshif", "redshift", 1}} {
+		if got := edits(c.a, c.b); got != c.want || edits(c.b, c.a) != c.want {
+			t.Errorf("%q to %q takes %d", c.a, c.b, got)
+		}
+	}
+}
+
+// Whatever the text, parsing ends, and what it gives is a rectangle.
+func FuzzParseTable(f *testing.F) {
+	for _, s := range []string{"id a\nx 1", "# id a\nx 1", "id,a\n\"x\n,1\n", "\xef\xbb\xbfid;a\r\n;;;\r\n", "#\n\n,", "1 2 3", "\"", "a\tb\n\t\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := parseTable(text, []string{"a"})
+		if err != nil {
+			return
+		}
+		for _, r := range got.rows {
+			if len(r) != len(got.names) {
+				t.Fatalf("a row of %d fields under %d names", len(r), len(got.names))
+			}
+		}
+		for i := range got.names {
+			if values, _ := got.column(i); len(values) != len(got.rows) {
+				t.Fatalf("%d values for %d rows", len(values), len(got.rows))
+			}
+		}
+		got.noColumn("a")
+	})
+}
+
+// Whatever the bytes, the FITS decoder ends without a panic.
+func FuzzFITS(f *testing.F) {
+	header := func(cards ...string) []byte {
+		b := []byte(strings.Repeat(" ", fitsBlock))
+		for i, c := range append(cards, "END") {
+			copy(b[80*i:], c)
+		}
+		return b
+	}
+	f.Add(append(header("SIMPLE  =                    T", "BITPIX  =                   16", "NAXIS   =                    1", "NAXIS1  =                    3"), make([]byte, fitsBlock)...))
+	f.Add(header("SIMPLE  =                    T", "BITPIX  =                    8", "NAXIS   =                    2", "NAXIS1  =          99999999999", "NAXIS2  =          99999999999"))
+	f.Add(header("SIMPLE  =                    T", "BITPIX  =                    8", "NAXIS   =                 9999"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := config{Cube: "bands"}
+		p, err := c.decodeFITS(data, false)
+		if err != nil {
+			return
+		}
+		n := 1
+		for _, s := range p.shape {
+			n *= s
+		}
+		if n != len(p.f32) || slices.Contains(p.shape, 0) {
+			t.Fatalf("%d values of the shape %v", len(p.f32), p.shape)
+		}
+	})
+}
