@@ -60,7 +60,7 @@ func scatter(title string, s *protocol.Scatter) *chart {
 	}
 	notes := []string{plural(len(x), "object", "objects") + "."}
 	if c.Image != "" {
-		notes = append(notes, "Darker where more objects fall on one place.")
+		notes = append(notes, "The colour is stronger where more objects fall on one place.")
 	}
 	if s.Identity {
 		notes = append(notes, "The line is y = x: a perfect answer lies on it.")
