@@ -56,7 +56,7 @@ func planned(e engine.Program, o engine.Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := newPlan(p, o)
+	l, err := newPlan(p, o, false)
 	if err != nil {
 		return nil, &fault.Error{Op: "compile", Kind: fault.Internal, What: "the native engine cannot plan this program", Err: err, Do: "please report this with the experiment"}
 	}

@@ -56,8 +56,9 @@ type pack struct {
 	stale    bool
 }
 
-// newPlan plans a checked program. It takes milliseconds and little memory, whatever the batch.
-func newPlan(p *program, o engine.Options) (*plan, error) {
+// newPlan plans a checked program. It takes milliseconds and little memory, whatever the batch. A plain plan, with which
+// tests compare, fuses nothing and gives every value memory of its own.
+func newPlan(p *program, o engine.Options, plain bool) (*plan, error) {
 	l := &plan{program: p, batch: o.Batch, mustFill: o.Mode == engine.Train, passes: map[string]*passPlan{}, packs: map[packKey]*pack{}}
 	l.layout()
 	for _, pass := range p.passes {
@@ -65,12 +66,12 @@ func newPlan(p *program, o engine.Options) (*plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := low.schedule(o.Batch)
+		s, err := low.schedule(o.Batch, plain)
 		if err != nil {
 			return nil, err
 		}
 		q := &passPlan{Pass: pass, schedule: s, gradient: o.Mode == engine.Train && pass.Gradient}
-		q.arena = s.place(o.Batch)
+		q.arena = s.place(o.Batch, plain)
 		l.passes[pass.Name] = q
 		l.training = l.training || q.gradient
 		if !q.gradient {
@@ -198,7 +199,7 @@ type slabs struct {
 
 // place gives every value in the arena an offset, such that no two that are alive at once overlap, and returns the
 // arena's length. A value whose last reader may overwrite it hands its place on.
-func (s *schedule) place(batch int) int {
+func (s *schedule) place(batch int, plain bool) int {
 	for t, i := range s.instructions {
 		for _, v := range i.writes() {
 			v.first, v.last = t, t
@@ -208,6 +209,14 @@ func (s *schedule) place(batch int) int {
 		}
 	}
 	var a arena
+	if plain {
+		for _, v := range s.values {
+			if v.place == inArena {
+				v.offset = a.take(align(v.size(batch)))
+			}
+		}
+		return a.top
+	}
 	for t, i := range s.instructions {
 		handed := map[*value]bool{}
 		for _, w := range i.writes() {

@@ -94,7 +94,8 @@ type schedule struct {
 }
 
 // schedule orders what the taps and gradients need by the nodes' ids: Gorgonia numbers a node after those that it reads.
-func (l *lowered) schedule(batch int) (*schedule, error) {
+// A plain schedule is not fused.
+func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 	s := &schedule{taps: map[string]*value{}, seeds: map[string]*value{}}
 	needed := map[int64]bool{}
 	var need func(n *gorgonia.Node)
@@ -185,7 +186,9 @@ func (l *lowered) schedule(batch int) (*schedule, error) {
 		}
 	}
 	s.compact()
-	s.fuse()
+	if !plain {
+		s.fuse()
+	}
 	return s, nil
 }
 

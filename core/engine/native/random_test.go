@@ -1,0 +1,108 @@
+package native
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"pgregory.net/rapid"
+)
+
+// randomModel is a graph of layers that may read any earlier value, several times or never: fan-outs, unused layers,
+// activations of sums of norms, norms of activations, one map added to itself.
+func randomModel(t *rapid.T) *protocol.Model {
+	const channels = 3
+	b := newBuilder(4, 4, channels)
+	names := []string{b.conv("c", "input", channels, channels, 3, 1, 1)}
+	for i := range rapid.IntRange(1, 12).Draw(t, "layers") {
+		name, from := fmt.Sprintf("l%d", i), rapid.SampledFrom(names).Draw(t, "from")
+		switch rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit"}).Draw(t, "kind") {
+		case "conv":
+			b.conv(name, from, channels, channels, 3, 1, 1)
+		case "norm":
+			b.norm(name, from, channels, 1)
+		case "relu":
+			b.relu(name, from)
+		case "add":
+			b.add(name, from, rapid.SampledFrom(names).Draw(t, "other"))
+		case "pool": // that keeps the size
+			b.pool(name, from)
+			b.Layers[len(b.Layers)-1].GetMaxPool().Stride = repeat(1, 2)
+		case "unit":
+			b.unit(name, from)
+		}
+		names = append(names, name)
+	}
+	b.Outputs["features"] = rapid.SampledFrom(names).Draw(t, "features")
+	b.Outputs["representation"] = b.mean("mean", rapid.SampledFrom(names).Draw(t, "last"))
+	return b.Model
+}
+
+// Whatever the graph, fusion and shared memory change nothing but the order of a few roundings.
+func TestRandomGraphsAgreeWithPlainPlans(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := alone(randomModel(t))
+		p.Taps = append(p.Taps, &protocol.Tap{Name: "map", Pass: "only", Output: "features"})
+		p.Passes[0].NormGroups = uint32(rapid.IntRange(1, 2).Draw(t, "groups"))
+		p.Passes[0].Gradient = rapid.Bool().Draw(t, "gradient")
+		o := engine.Options{Batch: 4, Threads: 1, Mode: rapid.SampledFrom([]engine.Mode{engine.Train, engine.Infer}).Draw(t, "mode")}
+		checked, err := check(p, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var nets []*network
+		for _, plain := range []bool{true, false} {
+			l, err := newPlan(checked, o, plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := newNetwork(l, o, make([]float32, l.total))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.memory = nil // it is Go's
+			defer n.Close()
+			for i := range n.slabs.online {
+				n.slabs.online[i] += float32(i%7) / 20 // γ and β that differ
+			}
+			n.changed(false)
+			copy(n.Input("only"), drawn("random", "input", len(n.Input("only"))))
+			if err := n.Forward("only", 4); err != nil {
+				t.Fatal(err)
+			}
+			if n.training {
+				for _, tap := range []string{"out", "map"} {
+					copy(n.TapGradient(tap), drawn("random", tap, len(n.TapGradient(tap))))
+				}
+				if err := n.Backward("only"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			nets = append(nets, n)
+		}
+		plain, fused := nets[0], nets[1]
+		if fused.total > plain.total {
+			t.Errorf("sharing memory takes %d values, not sharing %d", fused.total, plain.total)
+		}
+		same := func(what string, a, b []float32) {
+			var off, size float64
+			for i := range b {
+				off += float64(a[i]-b[i]) * float64(a[i]-b[i])
+				size += float64(b[i]) * float64(b[i])
+			}
+			if !(off <= 1e-8*size+1e-10) {
+				t.Errorf("%s differs by %.2g of %.2g", what, off, size)
+			}
+		}
+		same("out", fused.Tap("out"), plain.Tap("out"))
+		same("map", fused.Tap("map"), plain.Tap("map"))
+		for _, name := range plain.names {
+			q := plain.params[name]
+			same(name, q.of(fused.slabs.online), q.of(plain.slabs.online))
+			if plain.training && !q.buffer {
+				same("the gradient of "+name, q.of(fused.slabs.gradients), q.of(plain.slabs.gradients))
+			}
+		}
+	})
+}
