@@ -113,6 +113,9 @@ func (l List) Error() string {
 
 // All flattens an error into its faults; an error that is none becomes one of the kind that KindOf gives.
 func All(err error) List {
+	if err == nil {
+		return nil
+	}
 	var list List
 	if errors.As(err, &list) {
 		return list

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	"github.com/asterism-ssl/asterism/core/data"
-	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
@@ -89,10 +88,10 @@ func examples(names []string) string {
 	return text
 }
 
-// bandStatistics gives the statistics of the training split, a stage of their own: every training reads them.
-func (f *Flow) bandStatistics(ctx context.Context, w *work) ([]*protocol.BandStatistics, error) {
-	if w.statistics != nil {
-		return w.statistics, nil
+// measure takes the statistics of the training split, if any view needs them.
+func (f *Flow) measure(ctx context.Context, w *work) error {
+	if !f.plan.statistics {
+		return nil
 	}
 	from := recipe{"statistics", map[string]any{"revision": dataRevision, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed}}
 	r, err := f.stage(ctx, "statistics", "mean, deviation, median, MAD and percentiles of the training split, per band", from, func(ctx context.Context, dir string) error {
@@ -103,13 +102,7 @@ func (f *Flow) bandStatistics(ctx context.Context, w *work) ([]*protocol.BandSta
 		return run.WriteJSON(filepath.Join(dir, "statistics.json"), statistics)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := run.ReadJSON(filepath.Join(r.Dir, "statistics.json"), &w.statistics); err != nil {
-		return nil, err
-	}
-	if len(w.statistics) == 0 {
-		return nil, &fault.Error{Op: "statistics", Kind: fault.Data, What: "the training split is empty", Do: "lower data.split.valid and data.split.test, or give more data"}
-	}
-	return w.statistics, nil
+	return run.ReadJSON(filepath.Join(r.Dir, "statistics.json"), &w.statistics)
 }

@@ -85,11 +85,7 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 	}
 	defer chain.Close()
 	if chain.NeedsStatistics() {
-		statistics, err := f.bandStatistics(ctx, w)
-		if err != nil {
-			return nil, err
-		}
-		chain.SetStatistics(statistics)
+		chain.SetStatistics(w.statistics)
 	}
 	slot, err := chain.Slot(embedBatch)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -130,6 +129,9 @@ func (f *Flow) stages(ctx context.Context) error {
 	if err := f.questions(ctx, w); err != nil {
 		return err
 	}
+	if err := f.measure(ctx, w); err != nil {
+		return err
+	}
 	if err := f.train(ctx, w); err != nil {
 		return err
 	}
@@ -185,11 +187,11 @@ func (f *Flow) stage(ctx context.Context, title, what string, from recipe, build
 		return r, err
 	}
 	f.made[key] = true
-	summary := fmt.Sprintf("%.1f s", r.Seconds)
 	if r.Reused {
-		summary = "reused"
+		f.Progress.Done("reused")
+	} else {
+		f.Progress.Done("")
 	}
-	f.Progress.Done(summary)
 	f.dir.Manifest.Stages = append(f.dir.Manifest.Stages, run.StageRecord{Name: title, Key: key, Reused: r.Reused, Seconds: r.Seconds})
 	return r, f.dir.Save()
 }

@@ -28,6 +28,7 @@ type resolved struct {
 	encoder    *protocol.Model // for trainShape
 	eval       *protocol.Model // for evalShape
 	graph      *model.Graph
+	statistics bool // some view needs those of the training split
 	objective  *plugin.Objective
 	tasks      []*plugin.Task
 }
@@ -96,6 +97,7 @@ func (f *Flow) planViews(ctx context.Context, p *resolved) error {
 			view.Links = append(view.Links, run.PlanLink{Component: f.x.Views[name][i].Name, Leaves: shape(facts)})
 		}
 		p.public.Views = append(p.public.Views, view)
+		p.statistics = p.statistics || chain.NeedsStatistics()
 		if name == "eval" {
 			p.evalShape = chain.Out().Shape
 		}

@@ -90,11 +90,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		}
 		defer chain.Close()
 		if chain.NeedsStatistics() {
-			statistics, err := f.bandStatistics(ctx, w)
-			if err != nil {
-				return err
-			}
-			chain.SetStatistics(statistics)
+			chain.SetStatistics(w.statistics)
 		}
 		views[v.Name] = chain
 	}
