@@ -435,6 +435,141 @@ func copyRows4AVX512(a *copyArgs)
 // copiesAVX512 lists the row copies by width in vectors.
 var copiesAVX512 = []func(*copyArgs){nil, copyRows1AVX512, copyRows2AVX512, copyRows3AVX512, copyRows4AVX512}
 
+// addAVX512 computes, row by row, s2 = s0 + s1.
+//
+//go:noescape
+func addAVX512(a *rowArgs)
+
+// scaleAVX512 computes, row by row, s1 = k0·s0.
+//
+//go:noescape
+func scaleAVX512(a *rowArgs)
+
+// axpyAVX512 computes, row by row, s1 += k0·s0.
+//
+//go:noescape
+func axpyAVX512(a *rowArgs)
+
+// lerpAVX512 computes, row by row, s1 = k0·s1 + k1·s0.
+//
+//go:noescape
+func lerpAVX512(a *rowArgs)
+
+// fillAVX512 computes, row by row, s0 = k0.
+//
+//go:noescape
+func fillAVX512(a *rowArgs)
+
+// reluAVX512 computes, row by row, s1 = max(s0, 0).
+//
+//go:noescape
+func reluAVX512(a *rowArgs)
+
+// reluBackwardAVX512 computes, row by row, s2 = s0 where s1 > 0.
+//
+//go:noescape
+func reluBackwardAVX512(a *rowArgs)
+
+// sgdAVX512 computes, row by row, s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1.
+//
+//go:noescape
+func sgdAVX512(a *rowArgs)
+
+// columnSumAVX512 computes, row by row, p0 += s0.
+//
+//go:noescape
+func columnSumAVX512(a *rowArgs)
+
+// spreadAVX512 computes, row by row, s0 = p0.
+//
+//go:noescape
+func spreadAVX512(a *rowArgs)
+
+// momentsAVX512 computes, row by row, p0 += s0−p2, p1 += (s0−p2)².
+//
+//go:noescape
+func momentsAVX512(a *rowArgs)
+
+// normaliseAVX512 computes, row by row, s1 = (s0−p0)·p1 + p2.
+//
+//go:noescape
+func normaliseAVX512(a *rowArgs)
+
+// normaliseReLUAVX512 computes, row by row, s1 = max((s0−p0)·p1 + p2, 0).
+//
+//go:noescape
+func normaliseReLUAVX512(a *rowArgs)
+
+// normaliseAddAVX512 computes, row by row, s1 = (s0−p0)·p1 + p2 + s2.
+//
+//go:noescape
+func normaliseAddAVX512(a *rowArgs)
+
+// normaliseAddReLUAVX512 computes, row by row, s1 = max((s0−p0)·p1 + p2 + s2, 0).
+//
+//go:noescape
+func normaliseAddReLUAVX512(a *rowArgs)
+
+// reduceAVX512 computes, row by row, p0 += s0, p1 += s0·(s1−p2).
+//
+//go:noescape
+func reduceAVX512(a *rowArgs)
+
+// reduceMaskedAVX512 computes, row by row, the same for s0 where s2 > 0.
+//
+//go:noescape
+func reduceMaskedAVX512(a *rowArgs)
+
+// inputGradientAVX512 computes, row by row, s3 = p0·s0 + p1·(s1−p3) + p2.
+//
+//go:noescape
+func inputGradientAVX512(a *rowArgs)
+
+// inputGradientMaskedAVX512 computes, row by row, the same for s0 where s2 > 0.
+//
+//go:noescape
+func inputGradientMaskedAVX512(a *rowArgs)
+
+// inputGradientResidualAVX512 computes, row by row, the same as inputGradientMasked, and s4 = that s0.
+//
+//go:noescape
+func inputGradientResidualAVX512(a *rowArgs)
+
+// maxPoolAVX512 computes, row by row, s1 = s0 and s2 = tap where s0 > s1 or s0 is NaN.
+//
+//go:noescape
+func maxPoolAVX512(a *rowArgs)
+
+// maxPoolBackwardAVX512 computes, row by row, s2 += s0 where s1 is tap.
+//
+//go:noescape
+func maxPoolBackwardAVX512(a *rowArgs)
+
+var loopsAVX512 = loops{
+	add:                   addAVX512,
+	scale:                 scaleAVX512,
+	axpy:                  axpyAVX512,
+	lerp:                  lerpAVX512,
+	fill:                  fillAVX512,
+	relu:                  reluAVX512,
+	reluBackward:          reluBackwardAVX512,
+	sgd:                   sgdAVX512,
+	columnSum:             columnSumAVX512,
+	spread:                spreadAVX512,
+	moments:               momentsAVX512,
+	normalise:             normaliseAVX512,
+	normaliseReLU:         normaliseReLUAVX512,
+	normaliseAdd:          normaliseAddAVX512,
+	normaliseAddReLU:      normaliseAddReLUAVX512,
+	reduce:                reduceAVX512,
+	reduceMasked:          reduceMaskedAVX512,
+	inputGradient:         inputGradientAVX512,
+	inputGradientMasked:   inputGradientMaskedAVX512,
+	inputGradientResidual: inputGradientResidualAVX512,
+	maxPool:               maxPoolAVX512,
+	maxPoolBackward:       maxPoolBackwardAVX512,
+}
+
 // product1x1AVX2 computes 1 rows × 8 outputs; see productPortable.
 //
 //go:noescape
@@ -661,3 +796,138 @@ func copyRows6AVX2(a *copyArgs)
 
 // copiesAVX2 lists the row copies by width in vectors.
 var copiesAVX2 = []func(*copyArgs){nil, copyRows1AVX2, copyRows2AVX2, copyRows3AVX2, copyRows4AVX2, copyRows5AVX2, copyRows6AVX2}
+
+// addAVX2 computes, row by row, s2 = s0 + s1.
+//
+//go:noescape
+func addAVX2(a *rowArgs)
+
+// scaleAVX2 computes, row by row, s1 = k0·s0.
+//
+//go:noescape
+func scaleAVX2(a *rowArgs)
+
+// axpyAVX2 computes, row by row, s1 += k0·s0.
+//
+//go:noescape
+func axpyAVX2(a *rowArgs)
+
+// lerpAVX2 computes, row by row, s1 = k0·s1 + k1·s0.
+//
+//go:noescape
+func lerpAVX2(a *rowArgs)
+
+// fillAVX2 computes, row by row, s0 = k0.
+//
+//go:noescape
+func fillAVX2(a *rowArgs)
+
+// reluAVX2 computes, row by row, s1 = max(s0, 0).
+//
+//go:noescape
+func reluAVX2(a *rowArgs)
+
+// reluBackwardAVX2 computes, row by row, s2 = s0 where s1 > 0.
+//
+//go:noescape
+func reluBackwardAVX2(a *rowArgs)
+
+// sgdAVX2 computes, row by row, s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1.
+//
+//go:noescape
+func sgdAVX2(a *rowArgs)
+
+// columnSumAVX2 computes, row by row, p0 += s0.
+//
+//go:noescape
+func columnSumAVX2(a *rowArgs)
+
+// spreadAVX2 computes, row by row, s0 = p0.
+//
+//go:noescape
+func spreadAVX2(a *rowArgs)
+
+// momentsAVX2 computes, row by row, p0 += s0−p2, p1 += (s0−p2)².
+//
+//go:noescape
+func momentsAVX2(a *rowArgs)
+
+// normaliseAVX2 computes, row by row, s1 = (s0−p0)·p1 + p2.
+//
+//go:noescape
+func normaliseAVX2(a *rowArgs)
+
+// normaliseReLUAVX2 computes, row by row, s1 = max((s0−p0)·p1 + p2, 0).
+//
+//go:noescape
+func normaliseReLUAVX2(a *rowArgs)
+
+// normaliseAddAVX2 computes, row by row, s1 = (s0−p0)·p1 + p2 + s2.
+//
+//go:noescape
+func normaliseAddAVX2(a *rowArgs)
+
+// normaliseAddReLUAVX2 computes, row by row, s1 = max((s0−p0)·p1 + p2 + s2, 0).
+//
+//go:noescape
+func normaliseAddReLUAVX2(a *rowArgs)
+
+// reduceAVX2 computes, row by row, p0 += s0, p1 += s0·(s1−p2).
+//
+//go:noescape
+func reduceAVX2(a *rowArgs)
+
+// reduceMaskedAVX2 computes, row by row, the same for s0 where s2 > 0.
+//
+//go:noescape
+func reduceMaskedAVX2(a *rowArgs)
+
+// inputGradientAVX2 computes, row by row, s3 = p0·s0 + p1·(s1−p3) + p2.
+//
+//go:noescape
+func inputGradientAVX2(a *rowArgs)
+
+// inputGradientMaskedAVX2 computes, row by row, the same for s0 where s2 > 0.
+//
+//go:noescape
+func inputGradientMaskedAVX2(a *rowArgs)
+
+// inputGradientResidualAVX2 computes, row by row, the same as inputGradientMasked, and s4 = that s0.
+//
+//go:noescape
+func inputGradientResidualAVX2(a *rowArgs)
+
+// maxPoolAVX2 computes, row by row, s1 = s0 and s2 = tap where s0 > s1 or s0 is NaN.
+//
+//go:noescape
+func maxPoolAVX2(a *rowArgs)
+
+// maxPoolBackwardAVX2 computes, row by row, s2 += s0 where s1 is tap.
+//
+//go:noescape
+func maxPoolBackwardAVX2(a *rowArgs)
+
+var loopsAVX2 = loops{
+	add:                   addAVX2,
+	scale:                 scaleAVX2,
+	axpy:                  axpyAVX2,
+	lerp:                  lerpAVX2,
+	fill:                  fillAVX2,
+	relu:                  reluAVX2,
+	reluBackward:          reluBackwardAVX2,
+	sgd:                   sgdAVX2,
+	columnSum:             columnSumAVX2,
+	spread:                spreadAVX2,
+	moments:               momentsAVX2,
+	normalise:             normaliseAVX2,
+	normaliseReLU:         normaliseReLUAVX2,
+	normaliseAdd:          normaliseAddAVX2,
+	normaliseAddReLU:      normaliseAddReLUAVX2,
+	reduce:                reduceAVX2,
+	reduceMasked:          reduceMaskedAVX2,
+	inputGradient:         inputGradientAVX2,
+	inputGradientMasked:   inputGradientMaskedAVX2,
+	inputGradientResidual: inputGradientResidualAVX2,
+	maxPool:               maxPoolAVX2,
+	maxPoolBackward:       maxPoolBackwardAVX2,
+}

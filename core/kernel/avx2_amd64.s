@@ -3154,3 +3154,1036 @@ row:
 	JNZ row
 	VZEROUPPER
 	RET
+
+// func addAVX2(a *rowArgs)
+TEXT ·addAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VADDPS Y0, Y1, Y2
+	VMOVUPS Y2, (R8)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VADDPS Y0, Y1, Y2
+	VMASKMOVPS Y2, Y15, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(a *rowArgs)
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMULPS Y0, Y9, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMULPS Y0, Y9, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func axpyAVX2(a *rowArgs)
+TEXT ·axpyAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VFMADD231PS Y0, Y9, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VFMADD231PS Y0, Y9, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func lerpAVX2(a *rowArgs)
+TEXT ·lerpAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VBROADCASTSS (rowArgs_scalars+4)(AX), Y10
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMULPS Y1, Y9, Y1
+	VFMADD231PS Y0, Y10, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMULPS Y1, Y9, Y1
+	VFMADD231PS Y0, Y10, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func fillAVX2(a *rowArgs)
+TEXT ·fillAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVAPS Y9, Y0
+	VMOVUPS Y0, (SI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVAPS Y9, Y0
+	VMASKMOVPS Y0, Y15, (SI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reluAVX2(a *rowArgs)
+TEXT ·reluAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMAXPS Y0, Y14, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMAXPS Y0, Y14, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reluBackwardAVX2(a *rowArgs)
+TEXT ·reluBackwardAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VCMPPS $0x11, Y1, Y14, Y12
+	VANDPS Y0, Y12, Y2
+	VMOVUPS Y2, (R8)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VCMPPS $0x11, Y1, Y14, Y12
+	VANDPS Y0, Y12, Y2
+	VMASKMOVPS Y2, Y15, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func sgdAVX2(a *rowArgs)
+TEXT ·sgdAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VBROADCASTSS (rowArgs_scalars+4)(AX), Y10
+	VBROADCASTSS (rowArgs_scalars+8)(AX), Y11
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VFMADD231PS Y2, Y11, Y0
+	VFMADD213PS Y0, Y10, Y1
+	VFNMADD231PS Y1, Y9, Y2
+	VMOVUPS Y1, (DI)(DX*1)
+	VMOVUPS Y2, (R8)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VFMADD231PS Y2, Y11, Y0
+	VFMADD213PS Y0, Y10, Y1
+	VFNMADD231PS Y1, Y9, Y2
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+	VMASKMOVPS Y2, Y15, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func columnSumAVX2(a *rowArgs)
+TEXT ·columnSumAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R11)(DX*1), Y5
+	VADDPS Y0, Y5, Y5
+	VMOVUPS Y5, (R11)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VADDPS Y0, Y5, Y5
+	VMASKMOVPS Y5, Y15, (R11)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func spreadAVX2(a *rowArgs)
+TEXT ·spreadAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVAPS Y5, Y0
+	VMOVUPS Y0, (SI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMOVAPS Y5, Y0
+	VMASKMOVPS Y0, Y15, (SI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func momentsAVX2(a *rowArgs)
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VSUBPS Y7, Y0, Y0
+	VADDPS Y0, Y5, Y5
+	VFMADD231PS Y0, Y0, Y6
+	VMOVUPS Y5, (R11)(DX*1)
+	VMOVUPS Y6, (R12)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VSUBPS Y7, Y0, Y0
+	VADDPS Y0, Y5, Y5
+	VFMADD231PS Y0, Y0, Y6
+	VMASKMOVPS Y5, Y15, (R11)(DX*1)
+	VMASKMOVPS Y6, Y15, (R12)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseAVX2(a *rowArgs)
+TEXT ·normaliseAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseReLUAVX2(a *rowArgs)
+TEXT ·normaliseReLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VMAXPS Y1, Y14, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VMAXPS Y1, Y14, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseAddAVX2(a *rowArgs)
+TEXT ·normaliseAddAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R8)(DX*1), Y2
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VADDPS Y2, Y1, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VADDPS Y2, Y1, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseAddReLUAVX2(a *rowArgs)
+TEXT ·normaliseAddReLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R8)(DX*1), Y2
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VADDPS Y2, Y1, Y1
+	VMAXPS Y1, Y14, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VSUBPS Y5, Y0, Y1
+	VFMADD213PS Y7, Y6, Y1
+	VADDPS Y2, Y1, Y1
+	VMAXPS Y1, Y14, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reduceAVX2(a *rowArgs)
+TEXT ·reduceAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VSUBPS Y7, Y1, Y1
+	VADDPS Y0, Y5, Y5
+	VFMADD231PS Y0, Y1, Y6
+	VMOVUPS Y5, (R11)(DX*1)
+	VMOVUPS Y6, (R12)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VSUBPS Y7, Y1, Y1
+	VADDPS Y0, Y5, Y5
+	VFMADD231PS Y0, Y1, Y6
+	VMASKMOVPS Y5, Y15, (R11)(DX*1)
+	VMASKMOVPS Y6, Y15, (R12)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reduceMaskedAVX2(a *rowArgs)
+TEXT ·reduceMaskedAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VCMPPS $0x11, Y2, Y14, Y12
+	VANDPS Y0, Y12, Y0
+	VSUBPS Y7, Y1, Y1
+	VADDPS Y0, Y5, Y5
+	VFMADD231PS Y0, Y1, Y6
+	VMOVUPS Y5, (R11)(DX*1)
+	VMOVUPS Y6, (R12)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VCMPPS $0x11, Y2, Y14, Y12
+	VANDPS Y0, Y12, Y0
+	VSUBPS Y7, Y1, Y1
+	VADDPS Y0, Y5, Y5
+	VFMADD231PS Y0, Y1, Y6
+	VMASKMOVPS Y5, Y15, (R11)(DX*1)
+	VMASKMOVPS Y6, Y15, (R12)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func inputGradientAVX2(a *rowArgs)
+TEXT ·inputGradientAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+24)(AX), R9
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+24)(AX), R15
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R15)(DX*1), Y8
+	VSUBPS Y8, Y1, Y1
+	VFMADD213PS Y7, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VMOVAPS Y0, Y3
+	VMOVUPS Y3, (R9)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VMASKMOVPS (R15)(DX*1), Y15, Y8
+	VSUBPS Y8, Y1, Y1
+	VFMADD213PS Y7, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VMOVAPS Y0, Y3
+	VMASKMOVPS Y3, Y15, (R9)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+24)(AX), R9
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func inputGradientMaskedAVX2(a *rowArgs)
+TEXT ·inputGradientMaskedAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_streams+24)(AX), R9
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+24)(AX), R15
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R15)(DX*1), Y8
+	VCMPPS $0x11, Y2, Y14, Y12
+	VANDPS Y0, Y12, Y0
+	VSUBPS Y8, Y1, Y1
+	VFMADD213PS Y7, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VMOVAPS Y0, Y3
+	VMOVUPS Y3, (R9)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VMASKMOVPS (R15)(DX*1), Y15, Y8
+	VCMPPS $0x11, Y2, Y14, Y12
+	VANDPS Y0, Y12, Y0
+	VSUBPS Y8, Y1, Y1
+	VFMADD213PS Y7, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VMOVAPS Y0, Y3
+	VMASKMOVPS Y3, Y15, (R9)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	ADDQ (rowArgs_strides+24)(AX), R9
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func inputGradientResidualAVX2(a *rowArgs)
+TEXT ·inputGradientResidualAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_streams+24)(AX), R9
+	MOVQ (rowArgs_streams+32)(AX), R10
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+24)(AX), R15
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VMOVUPS (R11)(DX*1), Y5
+	VMOVUPS (R12)(DX*1), Y6
+	VMOVUPS (R13)(DX*1), Y7
+	VMOVUPS (R15)(DX*1), Y8
+	VCMPPS $0x11, Y2, Y14, Y12
+	VANDPS Y0, Y12, Y0
+	VMOVAPS Y0, Y4
+	VSUBPS Y8, Y1, Y1
+	VFMADD213PS Y7, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VMOVAPS Y0, Y3
+	VMOVUPS Y3, (R9)(DX*1)
+	VMOVUPS Y4, (R10)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMASKMOVPS (R12)(DX*1), Y15, Y6
+	VMASKMOVPS (R13)(DX*1), Y15, Y7
+	VMASKMOVPS (R15)(DX*1), Y15, Y8
+	VCMPPS $0x11, Y2, Y14, Y12
+	VANDPS Y0, Y12, Y0
+	VMOVAPS Y0, Y4
+	VSUBPS Y8, Y1, Y1
+	VFMADD213PS Y7, Y5, Y0
+	VFMADD231PS Y1, Y6, Y0
+	VMOVAPS Y0, Y3
+	VMASKMOVPS Y3, Y15, (R9)(DX*1)
+	VMASKMOVPS Y4, Y15, (R10)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	ADDQ (rowArgs_strides+24)(AX), R9
+	ADDQ (rowArgs_strides+32)(AX), R10
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2(a *rowArgs)
+TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VPBROADCASTD rowArgs_tap(AX), Y9
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VCMPPS $0x1E, Y1, Y0, Y12
+	VCMPPS $3, Y0, Y0, Y13
+	VORPS Y12, Y13, Y12
+	VBLENDVPS Y12, Y0, Y1, Y1
+	VBLENDVPS Y12, Y9, Y2, Y2
+	VMOVUPS Y1, (DI)(DX*1)
+	VMOVUPS Y2, (R8)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VCMPPS $0x1E, Y1, Y0, Y12
+	VCMPPS $3, Y0, Y0, Y13
+	VORPS Y12, Y13, Y12
+	VBLENDVPS Y12, Y0, Y1, Y1
+	VBLENDVPS Y12, Y9, Y2, Y2
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+	VMASKMOVPS Y2, Y15, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func maxPoolBackwardAVX2(a *rowArgs)
+TEXT ·maxPoolBackwardAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VPBROADCASTD rowArgs_tap(AX), Y9
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (DI)(DX*1), Y1
+	VMOVUPS (R8)(DX*1), Y2
+	VPCMPEQD Y9, Y1, Y1
+	VANDPS Y0, Y1, Y0
+	VADDPS Y0, Y2, Y2
+	VMOVUPS Y2, (R8)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (DI)(DX*1), Y15, Y1
+	VMASKMOVPS (R8)(DX*1), Y15, Y2
+	VPCMPEQD Y9, Y1, Y1
+	VANDPS Y0, Y1, Y0
+	VADDPS Y0, Y2, Y2
+	VMASKMOVPS Y2, Y15, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET

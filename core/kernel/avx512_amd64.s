@@ -8676,3 +8676,1034 @@ row:
 	JNZ row
 	VZEROUPPER
 	RET
+
+// func addAVX512(a *rowArgs)
+TEXT ·addAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VADDPS Z0, Z1, Z2
+	VMOVUPS Z2, (R8)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VADDPS Z0, Z1, Z2
+	VMOVUPS Z2, K1, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func scaleAVX512(a *rowArgs)
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMULPS Z0, Z9, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMULPS Z0, Z9, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func axpyAVX512(a *rowArgs)
+TEXT ·axpyAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VFMADD231PS Z0, Z9, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VFMADD231PS Z0, Z9, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func lerpAVX512(a *rowArgs)
+TEXT ·lerpAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VBROADCASTSS (rowArgs_scalars+4)(AX), Z10
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMULPS Z1, Z9, Z1
+	VFMADD231PS Z0, Z10, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMULPS Z1, Z9, Z1
+	VFMADD231PS Z0, Z10, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func fillAVX512(a *rowArgs)
+TEXT ·fillAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVAPS Z9, Z0
+	VMOVUPS Z0, (SI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVAPS Z9, Z0
+	VMOVUPS Z0, K1, (SI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reluAVX512(a *rowArgs)
+TEXT ·reluAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMAXPS Z0, Z14, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMAXPS Z0, Z14, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reluBackwardAVX512(a *rowArgs)
+TEXT ·reluBackwardAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VCMPPS $0x11, Z1, Z14, K2
+	VMOVAPS.Z Z0, K2, Z2
+	VMOVUPS Z2, (R8)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VCMPPS $0x11, Z1, Z14, K2
+	VMOVAPS.Z Z0, K2, Z2
+	VMOVUPS Z2, K1, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func sgdAVX512(a *rowArgs)
+TEXT ·sgdAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VBROADCASTSS (rowArgs_scalars+4)(AX), Z10
+	VBROADCASTSS (rowArgs_scalars+8)(AX), Z11
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VFMADD231PS Z2, Z11, Z0
+	VFMADD213PS Z0, Z10, Z1
+	VFNMADD231PS Z1, Z9, Z2
+	VMOVUPS Z1, (DI)(DX*1)
+	VMOVUPS Z2, (R8)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VFMADD231PS Z2, Z11, Z0
+	VFMADD213PS Z0, Z10, Z1
+	VFNMADD231PS Z1, Z9, Z2
+	VMOVUPS Z1, K1, (DI)(DX*1)
+	VMOVUPS Z2, K1, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func columnSumAVX512(a *rowArgs)
+TEXT ·columnSumAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R11)(DX*1), Z5
+	VADDPS Z0, Z5, Z5
+	VMOVUPS Z5, (R11)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VADDPS Z0, Z5, Z5
+	VMOVUPS Z5, K1, (R11)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func spreadAVX512(a *rowArgs)
+TEXT ·spreadAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVAPS Z5, Z0
+	VMOVUPS Z0, (SI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVAPS Z5, Z0
+	VMOVUPS Z0, K1, (SI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func momentsAVX512(a *rowArgs)
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R13)(DX*1), Z7
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VSUBPS Z7, Z0, Z0
+	VADDPS Z0, Z5, Z5
+	VFMADD231PS Z0, Z0, Z6
+	VMOVUPS Z5, (R11)(DX*1)
+	VMOVUPS Z6, (R12)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VSUBPS Z7, Z0, Z0
+	VADDPS Z0, Z5, Z5
+	VFMADD231PS Z0, Z0, Z6
+	VMOVUPS Z5, K1, (R11)(DX*1)
+	VMOVUPS Z6, K1, (R12)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseAVX512(a *rowArgs)
+TEXT ·normaliseAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseReLUAVX512(a *rowArgs)
+TEXT ·normaliseReLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VMAXPS Z1, Z14, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VMAXPS Z1, Z14, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseAddAVX512(a *rowArgs)
+TEXT ·normaliseAddAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R8)(DX*1), Z2
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VADDPS Z2, Z1, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VADDPS Z2, Z1, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func normaliseAddReLUAVX512(a *rowArgs)
+TEXT ·normaliseAddReLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R8)(DX*1), Z2
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VADDPS Z2, Z1, Z1
+	VMAXPS Z1, Z14, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VSUBPS Z5, Z0, Z1
+	VFMADD213PS Z7, Z6, Z1
+	VADDPS Z2, Z1, Z1
+	VMAXPS Z1, Z14, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reduceAVX512(a *rowArgs)
+TEXT ·reduceAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R13)(DX*1), Z7
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VSUBPS Z7, Z1, Z1
+	VADDPS Z0, Z5, Z5
+	VFMADD231PS Z0, Z1, Z6
+	VMOVUPS Z5, (R11)(DX*1)
+	VMOVUPS Z6, (R12)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VSUBPS Z7, Z1, Z1
+	VADDPS Z0, Z5, Z5
+	VFMADD231PS Z0, Z1, Z6
+	VMOVUPS Z5, K1, (R11)(DX*1)
+	VMOVUPS Z6, K1, (R12)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func reduceMaskedAVX512(a *rowArgs)
+TEXT ·reduceMaskedAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VMOVUPS (R13)(DX*1), Z7
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VCMPPS $0x11, Z2, Z14, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VSUBPS Z7, Z1, Z1
+	VADDPS Z0, Z5, Z5
+	VFMADD231PS Z0, Z1, Z6
+	VMOVUPS Z5, (R11)(DX*1)
+	VMOVUPS Z6, (R12)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VCMPPS $0x11, Z2, Z14, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VSUBPS Z7, Z1, Z1
+	VADDPS Z0, Z5, Z5
+	VFMADD231PS Z0, Z1, Z6
+	VMOVUPS Z5, K1, (R11)(DX*1)
+	VMOVUPS Z6, K1, (R12)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func inputGradientAVX512(a *rowArgs)
+TEXT ·inputGradientAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+24)(AX), R9
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+24)(AX), R15
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VMOVUPS (R15)(DX*1), Z8
+	VSUBPS Z8, Z1, Z1
+	VFMADD213PS Z7, Z5, Z0
+	VFMADD231PS Z1, Z6, Z0
+	VMOVAPS Z0, Z3
+	VMOVUPS Z3, (R9)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R15)(DX*1), K1, Z8
+	VSUBPS Z8, Z1, Z1
+	VFMADD213PS Z7, Z5, Z0
+	VFMADD231PS Z1, Z6, Z0
+	VMOVAPS Z0, Z3
+	VMOVUPS Z3, K1, (R9)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+24)(AX), R9
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func inputGradientMaskedAVX512(a *rowArgs)
+TEXT ·inputGradientMaskedAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_streams+24)(AX), R9
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+24)(AX), R15
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VMOVUPS (R15)(DX*1), Z8
+	VCMPPS $0x11, Z2, Z14, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VSUBPS Z8, Z1, Z1
+	VFMADD213PS Z7, Z5, Z0
+	VFMADD231PS Z1, Z6, Z0
+	VMOVAPS Z0, Z3
+	VMOVUPS Z3, (R9)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R15)(DX*1), K1, Z8
+	VCMPPS $0x11, Z2, Z14, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VSUBPS Z8, Z1, Z1
+	VFMADD213PS Z7, Z5, Z0
+	VFMADD231PS Z1, Z6, Z0
+	VMOVAPS Z0, Z3
+	VMOVUPS Z3, K1, (R9)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	ADDQ (rowArgs_strides+24)(AX), R9
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func inputGradientResidualAVX512(a *rowArgs)
+TEXT ·inputGradientResidualAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	MOVQ (rowArgs_streams+24)(AX), R9
+	MOVQ (rowArgs_streams+32)(AX), R10
+	MOVQ (rowArgs_params+0)(AX), R11
+	MOVQ (rowArgs_params+8)(AX), R12
+	MOVQ (rowArgs_params+16)(AX), R13
+	MOVQ (rowArgs_params+24)(AX), R15
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VMOVUPS (R11)(DX*1), Z5
+	VMOVUPS (R12)(DX*1), Z6
+	VMOVUPS (R13)(DX*1), Z7
+	VMOVUPS (R15)(DX*1), Z8
+	VCMPPS $0x11, Z2, Z14, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVAPS Z0, Z4
+	VSUBPS Z8, Z1, Z1
+	VFMADD213PS Z7, Z5, Z0
+	VFMADD231PS Z1, Z6, Z0
+	VMOVAPS Z0, Z3
+	VMOVUPS Z3, (R9)(DX*1)
+	VMOVUPS Z4, (R10)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMOVUPS.Z (R12)(DX*1), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z7
+	VMOVUPS.Z (R15)(DX*1), K1, Z8
+	VCMPPS $0x11, Z2, Z14, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVAPS Z0, Z4
+	VSUBPS Z8, Z1, Z1
+	VFMADD213PS Z7, Z5, Z0
+	VFMADD231PS Z1, Z6, Z0
+	VMOVAPS Z0, Z3
+	VMOVUPS Z3, K1, (R9)(DX*1)
+	VMOVUPS Z4, K1, (R10)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	ADDQ (rowArgs_strides+24)(AX), R9
+	ADDQ (rowArgs_strides+32)(AX), R10
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512(a *rowArgs)
+TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VPBROADCASTD rowArgs_tap(AX), Z9
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VCMPPS $0x1E, Z1, Z0, K2
+	VCMPPS $3, Z0, Z0, K3
+	KORW K2, K3, K2
+	VMOVAPS Z0, K2, Z1
+	VMOVDQA32 Z9, K2, Z2
+	VMOVUPS Z1, (DI)(DX*1)
+	VMOVUPS Z2, (R8)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VCMPPS $0x1E, Z1, Z0, K2
+	VCMPPS $3, Z0, Z0, K3
+	KORW K2, K3, K2
+	VMOVAPS Z0, K2, Z1
+	VMOVDQA32 Z9, K2, Z2
+	VMOVUPS Z1, K1, (DI)(DX*1)
+	VMOVUPS Z2, K1, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func maxPoolBackwardAVX512(a *rowArgs)
+TEXT ·maxPoolBackwardAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	MOVQ (rowArgs_streams+16)(AX), R8
+	VPBROADCASTD rowArgs_tap(AX), Z9
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (DI)(DX*1), Z1
+	VMOVUPS (R8)(DX*1), Z2
+	VPCMPEQD Z9, Z1, K2
+	VADDPS Z0, Z2, K2, Z2
+	VMOVUPS Z2, (R8)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z1
+	VMOVUPS.Z (R8)(DX*1), K1, Z2
+	VPCMPEQD Z9, Z1, K2
+	VADDPS Z0, Z2, K2, Z2
+	VMOVUPS Z2, K1, (R8)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET

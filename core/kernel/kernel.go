@@ -80,7 +80,9 @@ func (p *Pool) ConvWeightGradient(g Geometry, x, dy, dw, scratch []float32) {
 func (p *Pool) ColumnSum(rows, cols int, x, sum []float32) {
 	want("ColumnSum", "x", len(x), rows*cols)
 	want("ColumnSum", "sum", len(sum), cols)
-	naiveColumnSum(rows, cols, x, sum)
+	p.begin()
+	defer p.end()
+	p.columnSum(rows, cols, x, sum)
 }
 
 // MatMulNT computes c [m, n] = a·bᵀ of a [m, k] and b [n, k]: every row of a with every row of b.
@@ -123,7 +125,9 @@ func (n Norm) length() int { return n.Groups * n.Rows * n.Channels }
 func (p *Pool) BatchNormStatistics(n Norm, x, mean, variance []float32) {
 	want("BatchNormStatistics", "x", len(x), n.length())
 	wantStatistics("BatchNormStatistics", n, mean, variance)
-	naiveBatchNormStatistics(n, x, mean, variance)
+	p.begin()
+	defer p.end()
+	p.batchNormStatistics(n, x, mean, variance)
 }
 
 func wantStatistics(op string, n Norm, mean, variance []float32) {
@@ -170,7 +174,9 @@ func (p *Pool) BatchNormApply(n Norm, x, mean, variance, gamma, beta []float32, 
 	wantOptional(op, "gamma", gamma, n.Channels)
 	wantOptional(op, "beta", beta, n.Channels)
 	wantOptional(op, "residual", residual, n.length())
-	naiveBatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
+	p.begin()
+	defer p.end()
+	p.batchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
 }
 
 // BatchNormReduce computes what the gradients need, both [Groups, Channels]: sumDy = Σ dy′ and sumDyX = Σ dy′·x̂, with
@@ -183,7 +189,9 @@ func (p *Pool) BatchNormReduce(n Norm, dy, x, y, mean, variance []float32, eps f
 	wantOptional(op, "y", y, n.length())
 	want(op, "sumDy", len(sumDy), n.Groups*n.Channels)
 	want(op, "sumDyX", len(sumDyX), n.Groups*n.Channels)
-	naiveBatchNormReduce(n, dy, x, y, mean, variance, eps, sumDy, sumDyX)
+	p.begin()
+	defer p.end()
+	p.batchNormReduce(n, dy, x, y, mean, variance, eps, sumDy, sumDyX)
 }
 
 // BatchNormParameterGradient adds the gradients of γ and β [Channels]: dgamma += Σ over groups of sumDyX, dbeta += Σ of
@@ -218,7 +226,9 @@ func (p *Pool) BatchNormInputGradient(n Norm, dy, x, y, mean, variance, gamma []
 	want(op, "sumDyX", len(sumDyX), n.Groups*n.Channels)
 	want(op, "dx", len(dx), n.length())
 	wantOptional(op, "dresidual", dresidual, n.length())
-	naiveBatchNormInputGradient(n, dy, x, y, mean, variance, gamma, eps, sumDy, sumDyX, dx, dresidual)
+	p.begin()
+	defer p.end()
+	p.batchNormInputGradient(n, dy, x, y, mean, variance, gamma, eps, sumDy, sumDyX, dx, dresidual)
 }
 
 func wantPool(op string, g Geometry) {
@@ -234,14 +244,16 @@ func wantPool(op string, g Geometry) {
 }
 
 // MaxPool computes y [Batch, Out…, OutC], the greatest values of the windows of x [Batch, In…, InC], and arg (like y):
-// the tap, counted through the window with the last axis fastest, that held it, the first of equals; NaN wins. InC must
-// be OutC, padding at most half the window.
+// the tap, counted through the window with the last axis fastest, that held it: the first of equals, the last of NaNs,
+// which win; −1 where all are −∞, whose gradient is dropped. InC must be OutC, padding at most half the window.
 func (p *Pool) MaxPool(g Geometry, x, y []float32, arg []int32) {
 	wantPool("MaxPool", g)
 	want("MaxPool", "x", len(x), g.InLen())
 	want("MaxPool", "y", len(y), g.OutLen())
 	want("MaxPool", "arg", len(arg), g.OutLen())
-	naiveMaxPool(g, x, y, arg)
+	p.begin()
+	defer p.end()
+	p.maxPool(&g, x, y, arg)
 }
 
 // MaxPoolBackward computes dx from dy and the arg of MaxPool. dx is overwritten.
@@ -250,21 +262,27 @@ func (p *Pool) MaxPoolBackward(g Geometry, dy []float32, arg []int32, dx []float
 	want("MaxPoolBackward", "dy", len(dy), g.OutLen())
 	want("MaxPoolBackward", "arg", len(arg), g.OutLen())
 	want("MaxPoolBackward", "dx", len(dx), g.InLen())
-	naiveMaxPoolBackward(g, dy, arg, dx)
+	p.begin()
+	defer p.end()
+	p.maxPoolBackward(&g, dy, arg, dx)
 }
 
 // GlobalAveragePool computes y [batch, channels], the means over the pixels of x [batch, pixels, channels].
 func (p *Pool) GlobalAveragePool(batch, pixels, channels int, x, y []float32) {
 	want("GlobalAveragePool", "x", len(x), batch*pixels*channels)
 	want("GlobalAveragePool", "y", len(y), batch*channels)
-	naiveGlobalAveragePool(batch, pixels, channels, x, y)
+	p.begin()
+	defer p.end()
+	p.globalAveragePool(batch, pixels, channels, x, y)
 }
 
 // GlobalAveragePoolBackward computes dx [batch, pixels, channels] = dy [batch, channels]/pixels.
 func (p *Pool) GlobalAveragePoolBackward(batch, pixels, channels int, dy, dx []float32) {
 	want("GlobalAveragePoolBackward", "dy", len(dy), batch*channels)
 	want("GlobalAveragePoolBackward", "dx", len(dx), batch*pixels*channels)
-	naiveGlobalAveragePoolBackward(batch, pixels, channels, dy, dx)
+	p.begin()
+	defer p.end()
+	p.globalAveragePoolBackward(batch, pixels, channels, dy, dx)
 }
 
 // L2Normalize divides the rows of x [rows, cols] by their lengths, or by eps where they are shorter (PyTorch's
@@ -273,7 +291,11 @@ func (p *Pool) L2Normalize(rows, cols int, eps float32, x, y, norm []float32) {
 	want("L2Normalize", "x", len(x), rows*cols)
 	want("L2Normalize", "y", len(y), rows*cols)
 	want("L2Normalize", "norm", len(norm), rows)
-	naiveL2Normalize(rows, cols, eps, x, y, norm)
+	p.begin()
+	defer p.end()
+	p.call.streams = [5][]float32{x, y, norm}
+	p.call.scalars[0] = eps
+	p.rowTasks(rows, cols, normalizeTask)
 }
 
 // L2NormalizeBackward computes dx = (dy − y·(y·dy))/norm for rows of y and norm from L2Normalize. dx may be dy.
@@ -282,14 +304,21 @@ func (p *Pool) L2NormalizeBackward(rows, cols int, y, norm, dy, dx []float32) {
 	want("L2NormalizeBackward", "norm", len(norm), rows)
 	want("L2NormalizeBackward", "dy", len(dy), rows*cols)
 	want("L2NormalizeBackward", "dx", len(dx), rows*cols)
-	naiveL2NormalizeBackward(rows, cols, y, norm, dy, dx)
+	p.begin()
+	defer p.end()
+	p.call.streams = [5][]float32{y, norm, dy, dx}
+	p.rowTasks(rows, cols, normalizeBackwardTask)
 }
 
 // LogSumExp computes lse [rows] = ln Σ over columns of exp(scale·x) of x [rows, cols]; scale is 1/temperature.
 func (p *Pool) LogSumExp(rows, cols int, scale float32, x, lse []float32) {
 	want("LogSumExp", "x", len(x), rows*cols)
 	want("LogSumExp", "lse", len(lse), rows)
-	naiveLogSumExp(rows, cols, scale, x, lse)
+	p.begin()
+	defer p.end()
+	p.call.streams = [5][]float32{x, lse}
+	p.call.scalars[0] = scale
+	p.rowTasks(rows, cols, logSumExpTask)
 }
 
 // Softmax computes y = exp(scale·x − lse of the row), for lse from LogSumExp. y may be x.
@@ -297,52 +326,68 @@ func (p *Pool) Softmax(rows, cols int, scale float32, x, lse, y []float32) {
 	want("Softmax", "x", len(x), rows*cols)
 	want("Softmax", "lse", len(lse), rows)
 	want("Softmax", "y", len(y), rows*cols)
-	naiveSoftmax(rows, cols, scale, x, lse, y)
+	p.begin()
+	defer p.end()
+	p.call.streams = [5][]float32{x, lse, y}
+	p.call.scalars[0] = scale
+	p.rowTasks(rows, cols, softmaxTask)
 }
 
 // ReLU computes y = max(x, 0); NaN stays. y may be x.
 func (p *Pool) ReLU(x, y []float32) {
 	want("ReLU", "y", len(y), len(x))
-	naiveReLU(x, y)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.relu, len(x), [3]float32{}, x, y)
 }
 
 // ReLUBackward computes dx = dy where y > 0, else 0; y is ReLU's output (or input). dx may be dy.
 func (p *Pool) ReLUBackward(dy, y, dx []float32) {
 	want("ReLUBackward", "y", len(y), len(dy))
 	want("ReLUBackward", "dx", len(dx), len(dy))
-	naiveReLUBackward(dy, y, dx)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.reluBackward, len(dy), [3]float32{}, dy, y, dx)
 }
 
 // Add computes y = a + b. y may be a or b.
 func (p *Pool) Add(a, b, y []float32) {
 	want("Add", "b", len(b), len(a))
 	want("Add", "y", len(y), len(a))
-	naiveAdd(a, b, y)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.add, len(y), [3]float32{}, a, b, y)
 }
 
 // Scale computes y = alpha·x. y may be x.
 func (p *Pool) Scale(alpha float32, x, y []float32) {
 	want("Scale", "y", len(y), len(x))
-	naiveScale(alpha, x, y)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.scale, len(y), [3]float32{alpha}, x, y)
 }
 
 // Axpy computes y ← y + alpha·x.
 func (p *Pool) Axpy(alpha float32, x, y []float32) {
 	want("Axpy", "y", len(y), len(x))
-	naiveAxpy(alpha, x, y)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.axpy, len(y), [3]float32{alpha}, x, y)
 }
 
 // Lerp computes y ← m·y + (1−m)·x, the update of a momentum network.
 func (p *Pool) Lerp(m float32, x, y []float32) {
 	want("Lerp", "y", len(y), len(x))
-	naiveLerp(m, x, y)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.lerp, len(y), [3]float32{m, float32(1 - float64(m))}, x, y)
 }
 
 // Fill sets every value of y to v.
 func (p *Pool) Fill(v float32, y []float32) {
-	for i := range y {
-		y[i] = v
-	}
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.fill, len(y), [3]float32{v}, y)
 }
 
 // SGD is a step of stochastic gradient descent in PyTorch's form: v ← momentum·v + g + weightDecay·w; w ← w − lr·v, for
@@ -350,5 +395,7 @@ func (p *Pool) Fill(v float32, y []float32) {
 func (p *Pool) SGD(lr, momentum, weightDecay float32, g, v, w []float32) {
 	want("SGD", "v", len(v), len(w))
 	want("SGD", "g", len(g), len(w))
-	naiveSGD(lr, momentum, weightDecay, g, v, w)
+	p.begin()
+	defer p.end()
+	p.flat(p.set.loops.sgd, len(w), [3]float32{lr, momentum, weightDecay}, g, v, w)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -196,5 +197,196 @@ func TestMatMul(t *testing.T) {
 			naiveMatMul(m, n, k, magnitudes(a), v.ai, v.al, magnitudes(b), v.bl, v.bj, scale)
 			c.near(fmt.Sprintf("%s of m=%d n=%d k=%d", v.name, m, n, k), got, want, scale, productTolerance)
 		}
+	})
+}
+
+func TestBatchNorm(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) {
+		n := Norm{rapid.IntRange(1, 4).Draw(r, "groups"), rapid.IntRange(2, 700).Draw(r, "rows"), rapid.IntRange(1, 140).Draw(r, "channels")}
+		for n.length() > 60000 {
+			n.Rows = n.Rows/2 + 1
+		}
+		offset := rapid.SampledFrom([]float32{0, 0.5, 100}).Draw(r, "offset")
+		const eps = 1e-5
+		x, residual, dy := c.array(n.length()), c.array(n.length()), c.array(n.length())
+		for i := range x {
+			x[i] += offset
+		}
+		gamma, beta := c.array(n.Channels), c.array(n.Channels)
+		if rapid.Bool().Draw(r, "plain") {
+			gamma, beta, residual = nil, nil, nil
+		}
+		relu := rapid.Bool().Draw(r, "relu")
+		k := n.Groups * n.Channels
+		both := func(f func(p *Pool, a, b []float32)) (a, b []float32) {
+			out := c.same(c.array(2*k), func(p *Pool, s []float32) { f(p, s[:k:k], s[k:]) })
+			return out[:k:k], out[k:]
+		}
+
+		mean, variance := both(func(p *Pool, mean, variance []float32) { p.BatchNormStatistics(n, x, mean, variance) })
+		wantMean, wantVariance := make([]float32, k), make([]float32, k)
+		naiveBatchNormStatistics(n, x, wantMean, wantVariance)
+		c.near("mean", mean, wantMean, nil, 1e-6*float64(1+offset))
+		c.near("variance", variance, wantVariance, nil, 4e-6)
+
+		y := c.same(c.array(n.length()), func(p *Pool, y []float32) {
+			p.BatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
+		})
+		wantY := make([]float32, n.length())
+		naiveBatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, wantY)
+		size := make([]float32, n.length())
+		for i := range size { // how much γ/√(variance+ε) magnifies
+			size[i] = float32(2 + 2/math.Sqrt(float64(variance[i/(n.Rows*n.Channels)*n.Channels+i%n.Channels])+eps))
+		}
+		c.near("y", y, wantY, size, 1e-6)
+
+		var mask []float32
+		if relu {
+			mask = y
+		}
+		sumDy, sumDyX := both(func(p *Pool, a, b []float32) { p.BatchNormReduce(n, dy, x, mask, mean, variance, eps, a, b) })
+		wantDy, wantDyX := make([]float32, k), make([]float32, k)
+		naiveBatchNormReduce(n, dy, x, mask, mean, variance, eps, wantDy, wantDyX)
+		c.near("sumDy", sumDy, wantDy, nil, 1e-6*float64(n.Rows))
+		c.near("sumDyX", sumDyX, wantDyX, nil, 1e-6*float64(n.Rows))
+
+		wantDx, wantResidual := make([]float32, n.length()), make([]float32, n.length())
+		naiveBatchNormInputGradient(n, dy, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, wantDx, wantResidual)
+		half := n.length()
+		out := c.same(c.array(2*half), func(p *Pool, s []float32) {
+			p.BatchNormInputGradient(n, dy, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, s[:half:half], s[half:])
+		})
+		c.near("dx", out[:half], wantDx, size, 2e-6)
+		c.near("dresidual", out[half:], wantResidual, nil, 0)
+		alone := c.same(dy, func(p *Pool, dx []float32) {
+			p.BatchNormInputGradient(n, dx, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, dx, nil)
+		})
+		c.near("dx in place", alone, out[:half], nil, 0)
+	})
+}
+
+func TestPooling(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) {
+		g := drawGeometry(r)
+		g.OutC = g.InC
+		for i, k := range g.Kernel {
+			g.Pad[i] = min(g.Pad[i], k/2)
+			g.In[i] = max(g.In[i], g.Dilation[i]*(k-1)+1-2*g.Pad[i])
+			g.Out[i] = OutSize(g.In[i], k, g.Stride[i], g.Pad[i], g.Dilation[i])
+		}
+		x, dy := c.array(g.InLen()), c.array(g.OutLen())
+		for i := range x { // ties and NaN
+			x[i] = float32(math.Round(float64(x[i]) * 8))
+			if x[i] == 8 {
+				x[i] = float32(math.NaN())
+			}
+		}
+		half := g.OutLen()
+		out := c.same(c.array(2*half), func(p *Pool, s []float32) { p.MaxPool(g, x, s[:half:half], ints(s[half:])) })
+		want := make([]float32, 2*half)
+		naiveMaxPool(g, x, want[:half], ints(want[half:]))
+		for i := range want {
+			if a, b := math.Float32bits(out[i]), math.Float32bits(want[i]); a != b {
+				r.Fatalf("MaxPool %+v: value %d is %x, want %x", g, i, a, b)
+			}
+		}
+		dx := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.MaxPoolBackward(g, dy, ints(out[half:]), dx) })
+		wantDx := make([]float32, g.InLen())
+		naiveMaxPoolBackward(g, dy, ints(out[half:]), wantDx)
+		c.near("dx", dx, wantDx, nil, 4e-6)
+
+		batch, pixels, channels := g.Batch, product(g.In), g.InC
+		x = c.array(g.InLen())
+		y := c.same(c.array(batch*channels), func(p *Pool, y []float32) { p.GlobalAveragePool(batch, pixels, channels, x, y) })
+		wantY := make([]float32, batch*channels)
+		naiveGlobalAveragePool(batch, pixels, channels, x, wantY)
+		c.near("average", y, wantY, nil, 5e-7)
+		dx = c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.GlobalAveragePoolBackward(batch, pixels, channels, y, dx) })
+		naiveGlobalAveragePoolBackward(batch, pixels, channels, y, wantDx)
+		c.near("average's gradient", dx, wantDx, nil, 0)
+		sum := c.array(channels)
+		got := c.same(sum, func(p *Pool, s []float32) { p.ColumnSum(batch*pixels, channels, x, s) })
+		naiveColumnSum(batch*pixels, channels, x, sum)
+		c.near("ColumnSum", got, sum, nil, 3e-7*float64(1+batch*pixels))
+	})
+}
+
+// ints sees float32 values as int32 ones.
+func ints(s []float32) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
+}
+
+func TestElementwise(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) {
+		n := rapid.OneOf(rapid.IntRange(0, 70), rapid.IntRange(flatBlock-20, 2*flatBlock+20)).Draw(r, "n")
+		a, b, start := c.array(n), c.array(n), c.array(n)
+		k := rapid.Float32Range(0, 1)
+		s, u, v := k.Draw(r, "s"), k.Draw(r, "u"), k.Draw(r, "v")
+		nan := float32(math.NaN())
+		if n > 3 {
+			a[1], a[2], a[3] = nan, float32(math.Inf(1)), float32(math.Copysign(0, -1))
+		}
+		for _, op := range []struct {
+			name      string
+			tolerance float64
+			fast      func(p *Pool, y []float32)
+			naive     func(y []float32)
+		}{
+			{"ReLU", 0, func(p *Pool, y []float32) { p.ReLU(a, y) }, func(y []float32) { naiveReLU(a, y) }},
+			{"ReLUBackward", 0, func(p *Pool, y []float32) { p.ReLUBackward(b, a, y) }, func(y []float32) { naiveReLUBackward(b, a, y) }},
+			{"Add", 0, func(p *Pool, y []float32) { p.Add(a, b, y) }, func(y []float32) { naiveAdd(a, b, y) }},
+			{"Add in place", 0, func(p *Pool, y []float32) { p.Add(y, b, y) }, func(y []float32) { naiveAdd(y, b, y) }},
+			{"Scale", 0, func(p *Pool, y []float32) { p.Scale(s, b, y) }, func(y []float32) { naiveScale(s, b, y) }},
+			{"Axpy", 2e-7, func(p *Pool, y []float32) { p.Axpy(s, b, y) }, func(y []float32) { naiveAxpy(s, b, y) }},
+			{"Lerp", 3e-7, func(p *Pool, y []float32) { p.Lerp(s, b, y) }, func(y []float32) { naiveLerp(s, b, y) }},
+			{"Fill", 0, func(p *Pool, y []float32) { p.Fill(s, y) }, func(y []float32) {
+				for i := range y {
+					y[i] = s
+				}
+			}},
+			{"SGD's weights", 5e-7, func(p *Pool, y []float32) { p.SGD(s, u, v, b, c.copyOf(start), y) },
+				func(y []float32) { naiveSGD(s, u, v, b, append([]float32{}, start...), y) }},
+			{"SGD's velocities", 5e-7, func(p *Pool, y []float32) { p.SGD(s, u, v, b, y, c.copyOf(start)) },
+				func(y []float32) { naiveSGD(s, u, v, b, y, append([]float32{}, start...)) }},
+		} {
+			got := c.same(start, op.fast)
+			want := append([]float32{}, start...)
+			op.naive(want)
+			for i, w := range want {
+				if math.IsInf(float64(w), 0) && got[i] == w {
+					want[i], got[i] = 0, 0
+				}
+			}
+			c.near(op.name, got, want, nil, op.tolerance)
+		}
+	})
+}
+
+func TestRows(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) {
+		rows, cols := rapid.IntRange(0, 40).Draw(r, "rows"), rapid.IntRange(1, 300).Draw(r, "cols")
+		x, dy := c.array(rows*cols), c.array(rows*cols)
+		half := rows * cols
+		out := c.same(c.array(half+rows), func(p *Pool, s []float32) { p.L2Normalize(rows, cols, 1e-12, x, s[:half:half], s[half:]) })
+		want := make([]float32, half+rows)
+		naiveL2Normalize(rows, cols, 1e-12, x, want[:half], want[half:])
+		c.near("L2Normalize", out, want, nil, 2e-6)
+		y, norm := out[:half:half], out[half:]
+		for i, v := range norm {
+			if v < 0.1 {
+				norm[i] = 1 // an empty row
+			}
+		}
+		dx := c.same(dy, func(p *Pool, dx []float32) { p.L2NormalizeBackward(rows, cols, y, norm, dx, dx) })
+		naiveL2NormalizeBackward(rows, cols, y, norm, dy, want[:half])
+		c.near("L2NormalizeBackward", dx, want[:half], nil, 1e-5)
+
+		scale := rapid.SampledFrom([]float32{1, 5, 14.3, 100}).Draw(r, "scale")
+		lse := c.same(c.array(rows), func(p *Pool, lse []float32) { p.LogSumExp(rows, cols, scale, x, lse) })
+		naiveLogSumExp(rows, cols, scale, x, want[:rows])
+		c.near("LogSumExp", lse, want[:rows], nil, 1e-6*float64(1+scale))
+		soft := c.same(x, func(p *Pool, y []float32) { p.Softmax(rows, cols, scale, y, lse, y) })
+		naiveSoftmax(rows, cols, scale, x, lse, want[:half])
+		c.near("Softmax", soft, want[:half], nil, 1e-7*float64(2+scale))
 	})
 }

@@ -48,6 +48,42 @@ type copyArgs struct {
 	mask     unsafe.Pointer
 }
 
+// rowArgs describes a loop over rows ≥ 1 rows of the same columns in up to five streams (s0…s4), each with a stride of its
+// own, beside up to four parameters per column (p0…p3) and three scalars (k0…k2). loops says what each one computes.
+type rowArgs struct {
+	rows    int64
+	whole   int64 // bytes of whole vectors of a row
+	tail    int64 // values left over
+	mask    unsafe.Pointer
+	streams [5]unsafe.Pointer
+	strides [5]int64 // bytes
+	params  [4]unsafe.Pointer
+	scalars [3]float32
+	tap     int32
+}
+
+// columns sets the width of the rows.
+func (a *rowArgs) columns(s *set, n int) {
+	a.whole = int64(n / s.vec * s.vec * 4)
+	a.tail = int64(n % s.vec)
+	a.mask = s.masks[n%s.vec]
+}
+
+// stream sets a stream that starts at x[at], with a stride in values.
+func (a *rowArgs) stream(i int, x []float32, at, stride int) {
+	a.streams[i], a.strides[i] = unsafe.Pointer(&x[at]), int64(4*stride)
+}
+
+// loops are the row loops of an instruction set; portableLoops says what each computes.
+type loops struct {
+	add, scale, axpy, lerp, fill, relu, reluBackward, sgd     func(*rowArgs)
+	columnSum, spread, moments                                func(*rowArgs)
+	normalise, normaliseReLU, normaliseAdd, normaliseAddReLU  func(*rowArgs)
+	reduce, reduceMasked                                      func(*rowArgs)
+	inputGradient, inputGradientMasked, inputGradientResidual func(*rowArgs)
+	maxPool, maxPoolBackward                                  func(*rowArgs)
+}
+
 // set is an instruction set: its tiles and vector loops.
 type set struct {
 	name, title string
@@ -56,6 +92,7 @@ type set struct {
 	products    [][]func(*productArgs)
 	gradients   [][]func(*gradientArgs)
 	copies      []func(*copyArgs)
+	loops       loops
 	masks       []unsafe.Pointer // by values of the last vector, 1…vec
 }
 

@@ -189,7 +189,8 @@ func naiveBatchNormInputGradient(n Norm, dy, x, y, mean, variance, gamma []float
 	}
 }
 
-// naiveMaxPool: y[out, c] is the greatest x of the window, arg the tap that holds it, the first of equals; NaN wins.
+// naiveMaxPool: y[out, c] is the greatest x of the window, arg the tap that holds it: the first of
+// equals, the last of NaNs, which win; −1 where all are −∞.
 func naiveMaxPool(g Geometry, x, y []float32, arg []int32) {
 	for i := range y {
 		y[i], arg[i] = float32(math.Inf(-1)), -1
@@ -197,7 +198,7 @@ func naiveMaxPool(g Geometry, x, y []float32, arg []int32) {
 	eachTap(g, func(out, in, tap int) {
 		for c := range g.InC {
 			i, v := out*g.InC+c, x[in*g.InC+c]
-			if v > y[i] || v != v || arg[i] < 0 {
+			if v > y[i] || v != v {
 				y[i], arg[i] = v, int32(tap)
 			}
 		}

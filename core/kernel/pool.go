@@ -32,17 +32,18 @@ type Pool struct {
 	turned  transposed
 	zeros   []float32 // a row outside the image
 	sums    []float64 // partial sums
+	params  []float32 // of the columns of each group
 }
 
-// call holds the arguments of the element-wise and row-wise operations while they run.
+// call holds the arguments of the operations on rows and elements while they run.
 type call struct {
-	n          int
-	a, b, c, d []float32
-	arg        []int32
-	s, t, u    float32
-	rows, cols int
-	geometry   Geometry
-	volume     [3]axis
+	n, rows, cols, params int
+	loop                  func(*rowArgs)
+	scalars               [3]float32
+	streams               [5][]float32
+	mean                  []float32
+	norm                  Norm
+	volume                [3]axis
 }
 
 // worker is what one thread has for itself.
@@ -59,6 +60,9 @@ type worker struct {
 	copy             copyArgs
 
 	panel []float32
+	row   rowArgs
+	sums  []float32
+	wide  []float64
 }
 
 // NewPool starts a pool of so many threads, the caller's included; 0 or less means all processors that Go may use.

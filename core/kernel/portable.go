@@ -16,7 +16,7 @@ var portableCounts = func() (c [portableWidth + 1]int64) {
 }()
 
 var portable = func() *set {
-	s := &set{name: "portable", title: "portable Go", vec: portableWidth, width: portableWidth}
+	s := &set{name: "portable", title: "portable Go", vec: portableWidth, width: portableWidth, loops: portableLoops}
 	s.products = [][]func(*productArgs){nil, {nil}}
 	s.gradients = [][]func(*gradientArgs){nil, {nil}}
 	for rows := 1; rows <= portableRows; rows++ {

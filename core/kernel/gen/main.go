@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"go/format"
 	"log"
 	"os"
 )
@@ -67,12 +68,17 @@ func main() {
 		o.products()
 		o.gradients()
 		o.copies()
+		o.rowLoops()
 		file := map[string]string{"AVX512": "avx512_amd64.s", "AVX2": "avx2_amd64.s"}[s.name]
 		if err := os.WriteFile(file, o.text.Bytes(), 0o644); err != nil {
 			log.Fatal(err)
 		}
 	}
-	if err := os.WriteFile("asm_amd64.go", decls.Bytes(), 0o644); err != nil {
+	source, err := format.Source(decls.Bytes())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile("asm_amd64.go", source, 0o644); err != nil {
 		log.Fatal(err)
 	}
 }

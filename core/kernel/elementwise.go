@@ -1,0 +1,83 @@
+package kernel
+
+import "unsafe"
+
+// flatBlock is how many values one task of an element-wise operation takes.
+const flatBlock = 1 << 15
+
+// flat runs a row loop over whole slices of n values.
+func (p *Pool) flat(loop func(*rowArgs), n int, scalars [3]float32, streams ...[]float32) {
+	c := &p.call
+	c.n, c.loop, c.scalars = n, loop, scalars
+	for i, s := range streams {
+		c.streams[i] = s
+	}
+	p.run((n+flatBlock-1)/flatBlock, flatTask)
+}
+
+func flatTask(p *Pool, w *worker, task int) {
+	c := &p.call
+	first := task * flatBlock
+	a := &w.row
+	a.columns(p.set, min(flatBlock, c.n-first))
+	a.rows = 1
+	a.scalars = c.scalars
+	for i, s := range c.streams {
+		a.streams[i] = nil
+		if s != nil {
+			a.stream(i, s, first, 0)
+		}
+	}
+	a.params = [4]unsafe.Pointer{}
+	c.loop(a)
+}
+
+// columnSums adds to sums the columns of rows [first, last) of x, which has so many columns, in blocks short enough for
+// float32.
+func (p *Pool) columnSums(w *worker, x []float32, first, last, cols int, sums []float64) {
+	w.sums = grow(w.sums, cols)
+	a := &w.row
+	*a = rowArgs{}
+	a.columns(p.set, cols)
+	a.params[0] = unsafe.Pointer(&w.sums[0])
+	for r := first; r < last; r += sumRows {
+		clear(w.sums)
+		a.rows = int64(min(sumRows, last-r))
+		a.stream(0, x, r*cols, cols)
+		p.set.loops.columnSum(a)
+		for i, v := range w.sums {
+			sums[i] += float64(v)
+		}
+	}
+}
+
+// sumRows is how many rows are added in float32 before the sums go to float64.
+const sumRows = 128
+
+// rowBlock is how many rows of so many columns one task of a row-wise operation takes.
+func rowBlock(cols int) int { return max(1, (1<<16)/max(cols, 1)) }
+
+func (p *Pool) columnSum(rows, cols int, x, sum []float32) {
+	if rows == 0 || cols == 0 {
+		return
+	}
+	c := &p.call
+	c.rows, c.cols, c.streams[0] = rows, cols, x
+	blocks := (rows + rowBlock(cols) - 1) / rowBlock(cols)
+	p.sums = grow(p.sums, blocks*cols)
+	clear(p.sums)
+	p.run(blocks, columnSumTask)
+	for i := range sum {
+		v := float64(sum[i])
+		for b := range blocks {
+			v += p.sums[b*cols+i]
+		}
+		sum[i] = float32(v)
+	}
+}
+
+func columnSumTask(p *Pool, w *worker, task int) {
+	c := &p.call
+	block := rowBlock(c.cols)
+	p.columnSums(w, c.streams[0], task*block, min((task+1)*block, c.rows), c.cols, p.sums[task*c.cols:][:c.cols])
+}

@@ -1,0 +1,123 @@
+package kernel
+
+import "math"
+
+// rowTasks runs a job over rows of so many columns, several to a task.
+func (p *Pool) rowTasks(rows, cols int, task func(p *Pool, w *worker, task int)) {
+	c := &p.call
+	c.rows, c.cols = rows, cols
+	block := max(1, 4096/max(cols, 1))
+	c.n = block
+	p.run((rows+block-1)/block, task)
+}
+
+// eachRow calls f for the rows of a task.
+func (c *call) eachRow(task int, f func(r int)) {
+	for r := task * c.n; r < min((task+1)*c.n, c.rows); r++ {
+		f(r)
+	}
+}
+
+// dot is Σ a·b in float64, in four sums.
+func dot(a, b []float32) float64 {
+	var s0, s1, s2, s3 float64
+	b = b[:len(a)]
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		s0 += float64(a[i]) * float64(b[i])
+		s1 += float64(a[i+1]) * float64(b[i+1])
+		s2 += float64(a[i+2]) * float64(b[i+2])
+		s3 += float64(a[i+3]) * float64(b[i+3])
+	}
+	for ; i < len(a); i++ {
+		s0 += float64(a[i]) * float64(b[i])
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+func normalizeTask(p *Pool, _ *worker, task int) {
+	c := &p.call
+	c.eachRow(task, func(r int) {
+		x, y := c.streams[0][r*c.cols:(r+1)*c.cols], c.streams[1][r*c.cols:(r+1)*c.cols]
+		norm := max(float32(math.Sqrt(dot(x, x))), c.scalars[0])
+		c.streams[2][r] = norm
+		scale := 1 / norm
+		for i, v := range x {
+			y[i] = v * scale
+		}
+	})
+}
+
+func normalizeBackwardTask(p *Pool, _ *worker, task int) {
+	c := &p.call
+	c.eachRow(task, func(r int) {
+		y, dy, dx := c.streams[0][r*c.cols:(r+1)*c.cols], c.streams[2][r*c.cols:(r+1)*c.cols], c.streams[3][r*c.cols:(r+1)*c.cols]
+		along := float32(dot(y, dy))
+		scale := 1 / c.streams[1][r]
+		for i, d := range dy {
+			dx[i] = (d - y[i]*along) * scale
+		}
+	})
+}
+
+func logSumExpTask(p *Pool, _ *worker, task int) {
+	c := &p.call
+	c.eachRow(task, func(r int) {
+		x := c.streams[0][r*c.cols : (r+1)*c.cols]
+		scale := c.scalars[0]
+		top := float32(math.Inf(-1))
+		for _, v := range x {
+			if v *= scale; !(v <= top) {
+				top = v
+			}
+		}
+		if math.IsInf(float64(top), 0) || top != top {
+			c.streams[1][r] = top
+			return
+		}
+		var sum float64
+		for len(x) > 0 {
+			n := min(len(x), 64)
+			var part float32
+			for _, v := range x[:n] {
+				part += exp(scale*v - top)
+			}
+			sum += float64(part)
+			x = x[n:]
+		}
+		c.streams[1][r] = float32(float64(top) + math.Log(sum))
+	})
+}
+
+func softmaxTask(p *Pool, _ *worker, task int) {
+	c := &p.call
+	c.eachRow(task, func(r int) {
+		x, y := c.streams[0][r*c.cols:(r+1)*c.cols], c.streams[2][r*c.cols:(r+1)*c.cols]
+		scale, lse := c.scalars[0], c.streams[1][r]
+		for i, v := range x {
+			y[i] = exp(scale*v - lse)
+		}
+	})
+}
+
+// exp is eˣ to about one unit in the last place: x = n·ln 2 + r with |r| ≤ ½ ln 2, in two parts, then a polynomial of
+// degree six (Taylor's, whose remainder is below 2⁻²⁶ there) scaled by 2ⁿ. Below −87 it gives 0, above 88 what math.Exp
+// gives.
+func exp(x float32) float32 {
+	if !(x > -87) {
+		if x != x {
+			return x
+		}
+		return 0
+	}
+	if x > 88 {
+		return float32(math.Exp(float64(x)))
+	}
+	const magic = 1.5 * (1 << 23) // adding it rounds to a whole number
+	n := x*(1/math.Ln2) + magic
+	k := int32(math.Float32bits(n)) - int32(math.Float32bits(magic))
+	n -= magic
+	r := (x - n*0.693145751953125) - n*1.42860682030941723212e-6
+	e := 1 + r*(1+r*(1./2+r*(1./6+r*(1./24+r*(1./120+r*(1./720))))))
+	return e * math.Float32frombits(uint32(k+127)<<23)
+}
