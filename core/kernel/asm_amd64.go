@@ -570,6 +570,16 @@ var loopsAVX512 = loops{
 	maxPoolBackward:       maxPoolBackwardAVX512,
 }
 
+// turnAVX512 writes rows as columns; see turnPortable.
+//
+//go:noescape
+func turnAVX512(a *turnArgs)
+
+// turnAddAVX512 adds columns to rows; see turnAddPortable.
+//
+//go:noescape
+func turnAddAVX512(a *turnArgs)
+
 // product1x1AVX2 computes 1 rows × 8 outputs; see productPortable.
 //
 //go:noescape
@@ -931,3 +941,13 @@ var loopsAVX2 = loops{
 	maxPool:               maxPoolAVX2,
 	maxPoolBackward:       maxPoolBackwardAVX2,
 }
+
+// turnAVX2 writes rows as columns; see turnPortable.
+//
+//go:noescape
+func turnAVX2(a *turnArgs)
+
+// turnAddAVX2 adds columns to rows; see turnAddPortable.
+//
+//go:noescape
+func turnAddAVX2(a *turnArgs)

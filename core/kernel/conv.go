@@ -100,7 +100,7 @@ func (p *Pool) pack(g *Geometry, w, dst []float32, turned bool) {
 	*k = packing{}
 }
 
-func packTask(p *Pool, _ *worker, task int) {
+func packTask(p *Pool, w *worker, task int) {
 	k := &p.packing
 	panel := task / k.blocks
 	d0 := task % k.blocks * packBlock
@@ -109,21 +109,33 @@ func packTask(p *Pool, _ *worker, task int) {
 	width := p.set.panel(k.outputs, panel)
 	n := min(width, k.outputs-first)
 	dst := k.dst[first*k.taps*k.depth:]
-	for place := range k.taps {
-		tap := place
-		if k.turned {
-			tap = place - place%k.last.kernel + gradientTap(k.last, place%k.last.kernel)
+	if n < width {
+		for place := range k.taps {
+			for d := d0; d < d1; d++ {
+				clear(dst[(place*k.depth+d)*width+n:][:width-n])
+			}
 		}
+	}
+	if !k.turned { // rows are outputs, columns (channel, tap)
+		w.places = grow(w.places, (d1-d0)*k.taps)
+		for i := range w.places {
+			w.places[i] = int32((i%k.taps*k.depth + d0 + i/k.taps) * width)
+		}
+		p.turn(w, k.w[(first*k.depth+d0)*k.taps:], k.depth*k.taps, n, dst, w.places)
+		return
+	}
+	if k.taps == 1 {
 		for d := d0; d < d1; d++ {
-			row := dst[(place*k.depth+d)*width:][:width]
-			from, step := (first*k.depth+d)*k.taps+tap, k.depth*k.taps
-			if k.turned {
-				from, step = (d*k.outputs+first)*k.taps+tap, k.taps
-			}
-			for j := range row[:n] {
-				row[j] = k.w[from+j*step]
-			}
-			clear(row[n:])
+			copy(dst[d*width:], k.w[d*k.outputs+first:][:n])
 		}
+		return
+	}
+	w.places = grow(w.places, k.taps) // rows are channels, columns taps
+	for place := range k.taps {
+		tap := place - place%k.last.kernel + gradientTap(k.last, place%k.last.kernel)
+		w.places[tap] = int32(place * k.depth * width)
+	}
+	for d := d0; d < d1; d++ {
+		p.turn(w, k.w[(d*k.outputs+first)*k.taps:], k.taps, n, dst[d*width:], w.places)
 	}
 }

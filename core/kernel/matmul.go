@@ -10,7 +10,7 @@ type matrix struct {
 }
 
 // pack lays columns [first, first+n) of rows [k0, k1) out as [k1−k0, width].
-func (m *matrix) pack(dst []float32, first, n, width, k0, k1 int) {
+func (m *matrix) pack(p *Pool, w *worker, dst []float32, first, n, width, k0, k1 int) {
 	if !m.turns {
 		for k := k0; k < k1; k++ {
 			row := dst[(k-k0)*width:][:width]
@@ -19,19 +19,12 @@ func (m *matrix) pack(dst []float32, first, n, width, k0, k1 int) {
 		}
 		return
 	}
-	for j := range width {
-		if j >= n {
-			for k := range k1 - k0 {
-				dst[k*width+j] = 0
-			}
-			continue
-		}
-		at := j
-		for _, v := range m.b[(first+j)*m.k+k0 : (first+j)*m.k+k1] {
-			dst[at] = v
-			at += width
-		}
+	w.places = grow(w.places, k1-k0)
+	for k := range w.places {
+		w.places[k] = int32(k * width)
+		clear(dst[k*width+n : (k+1)*width])
 	}
+	p.turn(w, m.b[first*m.k+k0:], m.k, n, dst, w.places)
 }
 
 func (p *Pool) matMul(m, n, k int, a, b []float32, turns bool, c []float32) {
@@ -87,12 +80,13 @@ func transposedTask(p *Pool, w *worker, task int) {
 	g.mask = p.set.mask(n)
 	for k := 0; k < t.k; k += gradientPixels {
 		count := min(gradientPixels, t.k-k)
-		w.pairs = grow(w.pairs, 2*count)
+		w.pairs, w.side = grow(w.pairs, 2*count), grow(w.side, 2*count)
 		for l := range count {
 			w.pairs[2*l], w.pairs[2*l+1] = int32(l*t.m), int32(l*t.n)
+			w.side[2*l], w.side[2*l+1] = int32(l*gradientChannels), int32(l*t.n)
 		}
 		g.dy = unsafe.Pointer(&t.b[k*t.n+first])
-		p.gradientRows(w, t.a[k*t.m+i0:], w.pairs, i1-i0, w.panel, width)
+		p.gradientRows(w, t.a[k*t.m+i0:], w.pairs, w.side, i1-i0, w.panel, width)
 	}
 	for i := i0; i < i1; i++ {
 		copy(t.c[i*t.n+first:][:n], w.panel[(i-i0)*width:])

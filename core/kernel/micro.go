@@ -39,11 +39,12 @@ type gradientArgs struct {
 	mask   unsafe.Pointer
 }
 
-// copyArgs describes a copy of rows ≥ 1 rows side by side: to[r·width + j] = from[offsets[2r] + j], zero where the mask
+// copyArgs describes a copy of rows ≥ 1 rows side by side: to[r·stride + j] = from[offsets[2r] + j], zero where the mask
 // of the last vector leaves out.
 type copyArgs struct {
 	from, to unsafe.Pointer
 	rows     int64
+	stride   int64
 	offsets  unsafe.Pointer // int32, every other one
 	mask     unsafe.Pointer
 }
@@ -93,6 +94,8 @@ type set struct {
 	gradients   [][]func(*gradientArgs)
 	copies      []func(*copyArgs)
 	loops       loops
+	turn        func(*turnArgs)
+	turnAdd     func(*turnArgs)
 	masks       []unsafe.Pointer // by values of the last vector, 1…vec
 }
 

@@ -53,16 +53,18 @@ type worker struct {
 	offsets []int64
 	product productArgs
 
-	pairs, packed    []int32
+	pairs, side      []int32
 	pixels, segments []int32
 	rows             []float32
 	gradient         gradientArgs
 	copy             copyArgs
 
-	panel []float32
-	row   rowArgs
-	sums  []float32
-	wide  []float64
+	panel  []float32
+	row    rowArgs
+	sums   []float32
+	wide   []float64
+	turn   turnArgs
+	places []int32
 }
 
 // NewPool starts a pool of so many threads, the caller's included; 0 or less means all processors that Go may use.

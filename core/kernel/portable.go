@@ -16,7 +16,8 @@ var portableCounts = func() (c [portableWidth + 1]int64) {
 }()
 
 var portable = func() *set {
-	s := &set{name: "portable", title: "portable Go", vec: portableWidth, width: portableWidth, loops: portableLoops}
+	s := &set{name: "portable", title: "portable Go", vec: portableWidth, width: portableWidth, loops: portableLoops,
+		turn: turnPortable, turnAdd: turnAddPortable}
 	s.products = [][]func(*productArgs){nil, {nil}}
 	s.gradients = [][]func(*gradientArgs){nil, {nil}}
 	for rows := 1; rows <= portableRows; rows++ {
@@ -99,7 +100,7 @@ func copyRowsPortable(a *copyArgs, width int) {
 	n := width - portableWidth + int(*(*int64)(a.mask))
 	offsets := unsafe.Slice((*int32)(a.offsets), 2*a.rows)
 	for r := range int(a.rows) {
-		to := unsafe.Slice((*float32)(unsafe.Add(a.to, r*width*4)), width)
+		to := unsafe.Slice((*float32)(unsafe.Add(a.to, r*int(a.stride)*4)), width)
 		copy(to, unsafe.Slice((*float32)(unsafe.Add(a.from, int(offsets[2*r])*4)), n))
 		clear(to[n:])
 	}

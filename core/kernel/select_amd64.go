@@ -23,8 +23,8 @@ func available() []*set {
 var (
 	bits512 [17]uint64  // the first n of 16 lanes
 	lanes2  [9][8]int32 // the first n of 8 lanes
-	avx512  = &set{name: "avx512", title: "AVX-512", vec: 16, width: 64, products: productsAVX512, gradients: gradientsAVX512, copies: copiesAVX512, loops: loopsAVX512, masks: masks512()}
-	avx2    = &set{name: "avx2", title: "AVX2", vec: 8, width: 16, products: productsAVX2, gradients: gradientsAVX2, copies: copiesAVX2, loops: loopsAVX2, masks: masks2()}
+	avx512  = &set{name: "avx512", title: "AVX-512", vec: 16, width: 64, products: productsAVX512, gradients: gradientsAVX512, copies: copiesAVX512, loops: loopsAVX512, turn: turnAVX512, turnAdd: turnAddAVX512, masks: masks512()}
+	avx2    = &set{name: "avx2", title: "AVX2", vec: 8, width: 16, products: productsAVX2, gradients: gradientsAVX2, copies: copiesAVX2, loops: loopsAVX2, turn: turnAVX2, turnAdd: turnAddAVX2, masks: masks2()}
 )
 
 func masks512() (m []unsafe.Pointer) {

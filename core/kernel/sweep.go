@@ -154,7 +154,7 @@ func sweepTask(p *Pool, w *worker, task int) {
 	for ci, c := range s.chunks {
 		if s.matrix.b != nil {
 			w.panel = grow(w.panel, (c.k1-c.k0)*width)
-			s.matrix.pack(w.panel, g.first*p.set.width, min(width, s.outputs-g.first*p.set.width), width, c.k0, c.k1)
+			s.matrix.pack(p, w, w.panel, g.first*p.set.width, min(width, s.outputs-g.first*p.set.width), width, c.k0, c.k1)
 		}
 		a.add = int64(min(ci, 1))
 		for tile := first; tile < last; tile++ {

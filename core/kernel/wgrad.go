@@ -51,6 +51,9 @@ func (p *Pool) convWeightGradient(g *Geometry, x, dy, dw, scratch []float32) {
 	s.panels = (g.OutC + p.set.width - 1) / p.set.width
 	s.parts, s.tapGroups = gradientParts(g)
 	p.run(s.panels*s.tapGroups*s.parts, gradientTask)
+	if s.parts > 1 {
+		p.run((s.taps*g.InC*s.padded+gradientAddBlock-1)/gradientAddBlock, gradientAddTask)
+	}
 	p.run((g.OutC+15)/16*((g.InC+15)/16), gradientSumTask)
 	*s = gradientSweep{}
 }
@@ -80,13 +83,14 @@ func gradientTask(p *Pool, w *worker, task int) {
 		s.pairs(w, t0, t1, from, to, width)
 		for b := b0; b < b1; b += s.together {
 			n := min(s.together, b1-b) // samples of this round
-			*dy = copyArgs{from: unsafe.Pointer(&s.dy[b*image+from*g.OutC+first]), to: unsafe.Pointer(&w.panel[0]),
+			*dy = copyArgs{stride: int64(width), from: unsafe.Pointer(&s.dy[b*image+from*g.OutC+first]), to: unsafe.Pointer(&w.panel[0]),
 				rows: int64(n * (to - from)), offsets: unsafe.Pointer(&w.pixels[0]), mask: a.mask}
 			p.set.copies[width/p.set.vec](dy)
 			a.dy = dy.to
 			for t := t0; t < t1; t++ {
 				if each := int(w.segments[2*(t-t0)+1]); each > 0 {
-					p.gradientRows(w, s.x[b*source:], w.pairs[2*w.segments[2*(t-t0)]:][:2*each*n], g.InC, sums[t*g.InC*width:], width)
+					begin, end := 2*int(w.segments[2*(t-t0)]), 2*(int(w.segments[2*(t-t0)])+each*n)
+					p.gradientRows(w, s.x[b*source:], w.pairs[begin:end], w.side[begin:end], g.InC, sums[t*g.InC*width:], width)
 				}
 			}
 		}
@@ -98,8 +102,8 @@ func gradientTask(p *Pool, w *worker, task int) {
 const gradientChannels = 48
 
 // gradientRows adds x[a+i]·dy[b+j] over the pairs (a, b) into sum [rows, width], for channels i < rows; dy and the mask
-// are in w.gradient.
-func (p *Pool) gradientRows(w *worker, x []float32, pairs []int32, rows int, sum []float32, width int) {
+// are in w.gradient. side lists the same pairs with x's rows copied side by side.
+func (p *Pool) gradientRows(w *worker, x []float32, pairs, side []int32, rows int, sum []float32, width int) {
 	a := &w.gradient
 	a.stride = int64(width)
 	a.pairs, a.count = unsafe.Pointer(&pairs[0]), int64(len(pairs)/2)
@@ -115,15 +119,10 @@ func (p *Pool) gradientRows(w *worker, x []float32, pairs []int32, rows int, sum
 	for c := 0; c < rows; c += gradientChannels {
 		n := min(gradientChannels, rows-c)
 		vecs := (n + p.set.vec - 1) / p.set.vec
-		w.copy = copyArgs{from: unsafe.Pointer(&x[c]), to: unsafe.Pointer(&w.rows[0]), rows: a.count, offsets: a.pairs, mask: p.set.mask(n)}
+		w.copy = copyArgs{from: unsafe.Pointer(&x[c]), to: unsafe.Pointer(&w.rows[0]), stride: gradientChannels,
+			rows: a.count, offsets: a.pairs, mask: p.set.mask(n)}
 		p.set.copies[vecs](&w.copy)
-		w.packed = grow(w.packed, len(pairs))
-		if c == 0 || n < gradientChannels {
-			for i := range len(pairs) / 2 {
-				w.packed[2*i], w.packed[2*i+1] = int32(i*vecs*p.set.vec), pairs[2*i+1]
-			}
-		}
-		a.pairs = unsafe.Pointer(&w.packed[0])
+		a.pairs = unsafe.Pointer(&side[0])
 		blocks := (n + height - 1) / height
 		for i := range blocks {
 			r0, r1 := i*n/blocks, (i+1)*n/blocks
@@ -146,6 +145,7 @@ func (s *gradientSweep) pairs(w *worker, t0, t1, from, to, width int) {
 		w.pixels[2*i] = int32(i/(to-from)*image + i%(to-from)*g.OutC)
 	}
 	w.pairs = grow(w.pairs, 2*(t1-t0)*(to-from)*s.together)
+	w.side = grow(w.side, len(w.pairs))
 	w.segments = grow(w.segments, 2*(t1-t0))
 	n := 0
 	for t := t0; t < t1; t++ {
@@ -177,11 +177,33 @@ func (s *gradientSweep) pairs(w *worker, t0, t1, from, to, width int) {
 				n++
 			}
 		}
+		for i := range n - begin {
+			w.side[2*(begin+i)], w.side[2*(begin+i)+1] = int32(i*gradientChannels), w.pairs[2*(begin+i)+1]
+		}
 		w.segments[2*(t-t0)], w.segments[2*(t-t0)+1] = int32(begin), int32(each)
 	}
 }
 
-// gradientSumTask adds the parts of 16 outputs × 16 channels into dw.
+// gradientAddTask adds the other parts to the first, for a block of the sums.
+func gradientAddTask(p *Pool, w *worker, task int) {
+	s := &p.wgrad
+	size := s.taps * s.g.InC * s.padded
+	from, to := task*gradientAddBlock, min((task+1)*gradientAddBlock, size)
+	a := &w.row
+	*a = rowArgs{rows: 1}
+	a.columns(p.set, to-from)
+	a.stream(1, s.sums, from, 0)
+	a.stream(2, s.sums, from, 0)
+	for part := 1; part < s.parts; part++ {
+		a.stream(0, s.sums, part*size+from, 0)
+		p.set.loops.add(a)
+	}
+}
+
+// gradientAddBlock is how many sums one task adds up.
+const gradientAddBlock = 4096
+
+// gradientSumTask turns the sums of 16 outputs × 16 channels into dw.
 func gradientSumTask(p *Pool, w *worker, task int) {
 	s := &p.wgrad
 	g := &s.g
@@ -191,15 +213,9 @@ func gradientSumTask(p *Pool, w *worker, task int) {
 	panel := o0 / p.set.width
 	first := panel * p.set.width
 	width := p.set.panel(g.OutC, panel)
-	size := s.taps * g.InC * s.padded
-	for part := range s.parts {
-		sums := s.sums[part*size+first*s.taps*g.InC:]
-		for c := c0; c < c1; c++ {
-			for t := range s.taps {
-				for i, v := range sums[(t*g.InC+c)*width+o0-first:][:o1-o0] {
-					s.dw[((o0+i)*g.InC+c)*s.taps+t] += v
-				}
-			}
-		}
+	w.places = grow(w.places, (c1-c0)*s.taps)
+	for i := range w.places {
+		w.places[i] = int32((i%s.taps*g.InC + c0 + i/s.taps) * width)
 	}
+	p.turnAdd(w, s.dw[(o0*g.InC+c0)*s.taps:], g.InC*s.taps, o1-o0, s.sums[first*s.taps*g.InC+o0-first:], w.places)
 }

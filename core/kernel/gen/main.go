@@ -69,6 +69,7 @@ func main() {
 		o.gradients()
 		o.copies()
 		o.rowLoops()
+		o.transposes()
 		file := map[string]string{"AVX512": "avx512_amd64.s", "AVX2": "avx2_amd64.s"}[s.name]
 		if err := os.WriteFile(file, o.text.Bytes(), 0o644); err != nil {
 			log.Fatal(err)

@@ -241,6 +241,8 @@ func (o *out) copies() {
 		o.p("MOVQ copyArgs_to(AX), DI")
 		o.p("MOVQ copyArgs_rows(AX), CX")
 		o.p("MOVQ copyArgs_offsets(AX), BX")
+		o.p("MOVQ copyArgs_stride(AX), R9")
+		o.p("SHLQ $2, R9")
 		o.p("MOVQ copyArgs_mask(AX), DX")
 		mask := o.v(o.regs - 1)
 		if o.masked {
@@ -265,7 +267,7 @@ func (o *out) copies() {
 		for v := range vecs {
 			o.p("VMOVUPS %s, %d(DI)", o.v(v), v*o.bytes)
 		}
-		o.p("ADDQ $%d, DI", vecs*o.bytes)
+		o.p("ADDQ R9, DI")
 		o.p("DECQ CX")
 		o.p("JNZ row")
 		o.end()
