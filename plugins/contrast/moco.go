@@ -21,7 +21,6 @@ type moco struct {
 	batch           int
 	pairs           [][2]string // query tap, key tap
 	queue           []float32   // [queue, dim]
-	turned          []float32   // its transpose [dim, queue]
 	pointer, filled int         // where the next keys go; how many are keys, not noise
 
 	logits   []float32 // [batch, queue]: similarities, then probabilities
@@ -96,7 +95,7 @@ func (m *moco) prepare(batch int, seed uint64) {
 	if m.Symmetric {
 		m.pairs = append(m.pairs, [2]string{"query_2", "key_2"})
 	}
-	m.queue, m.turned = make([]float32, m.Queue*m.Dim), make([]float32, m.Queue*m.Dim)
+	m.queue = make([]float32, m.Queue*m.Dim)
 	k := sdk.NewKey(seed, "init", "contrast.moco", "queue")
 	row := make([]float64, m.Dim)
 	for j := range m.Queue {
@@ -110,19 +109,8 @@ func (m *moco) prepare(batch int, seed uint64) {
 			m.queue[j*m.Dim+d] = float32(v / length)
 		}
 	}
-	m.turn(0, m.Queue)
 	m.logits, m.pull = make([]float32, batch*m.Queue), make([]float32, batch*m.Dim)
 	m.loss, m.positive, m.first = make([]float64, batch), make([]float64, batch), make([]bool, batch)
-}
-
-// turn brings rows first…last−1 of the queue into its transpose.
-func (m *moco) turn(first, last int) {
-	for d := range m.Dim {
-		column := m.turned[d*m.Queue : (d+1)*m.Queue]
-		for j := first; j < last; j++ {
-			column[j] = m.queue[j*m.Dim+d]
-		}
-	}
 }
 
 // Loss is InfoNCE, the mean over the batch of −ln softmax over [q·k⁺, q·queue]/temperature at the positive; a symmetric
@@ -185,7 +173,7 @@ func (m *moco) infoNCE(q, k, dq []float32) {
 			dq[i*dim+d] = float32((own/sum - 1) * float64(k[i*dim+d]))
 		}
 	})
-	sdk.MatMulNT(m.batch, dim, m.Queue, m.logits, m.turned, m.pull)
+	sdk.MatMulNN(m.batch, dim, m.Queue, m.logits, m.queue, m.pull)
 	share := float32(scale / float64(m.batch))
 	for i, v := range m.pull {
 		dq[i] = (dq[i] + v) * share
@@ -194,7 +182,6 @@ func (m *moco) infoNCE(q, k, dq []float32) {
 
 func (m *moco) enqueue(keys []float32) {
 	copy(m.queue[m.pointer*m.Dim:], keys)
-	m.turn(m.pointer, m.pointer+m.batch)
 	m.pointer = (m.pointer + m.batch) % m.Queue
 	m.filled = min(m.filled+m.batch, m.Queue)
 }
@@ -223,7 +210,6 @@ func (m *moco) SetState(state []sdk.Tensor) error {
 		return sdk.DataError{What: "the checkpoint's queue is damaged or of another size", Advice: "start again with --fresh"}
 	}
 	copy(m.queue, queue)
-	m.turn(0, m.Queue)
 	m.pointer, m.filled = int(cursor[0]), int(cursor[1])
 	return nil
 }

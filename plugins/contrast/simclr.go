@@ -19,7 +19,6 @@ type simclr struct {
 	simclrConfig
 	batch    int
 	z        []float32 // [2·batch, dim]: first views, then second
-	turned   []float32 // its transpose
 	logits   []float32 // [2·batch, 2·batch]: similarities, then probabilities
 	weights  []float32 // [2·batch, 2·batch]: how each embedding pulls on each
 	gradient []float32 // [2·batch, dim]
@@ -44,7 +43,7 @@ func (m *simclr) Plan(r *sdk.ProgramRequest) (*sdk.Program, error) {
 		return nil, err
 	}
 	n := 2 * m.batch
-	m.z, m.turned, m.gradient = make([]float32, n*m.Dim), make([]float32, n*m.Dim), make([]float32, n*m.Dim)
+	m.z, m.gradient = make([]float32, n*m.Dim), make([]float32, n*m.Dim)
 	m.logits, m.weights = make([]float32, n*n), make([]float32, n*n)
 	m.loss, m.positive, m.first = make([]float64, n), make([]float64, n), make([]bool, n)
 	p := &sdk.Program{
@@ -101,11 +100,6 @@ func (m *simclr) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 func (m *simclr) ntXent() {
 	n, dim, scale := 2*m.batch, m.Dim, 1/m.Temperature
 	sdk.MatMulNT(n, n, dim, m.z, m.z, m.logits)
-	for i := range n {
-		for d, v := range m.z[i*dim : (i+1)*dim] {
-			m.turned[d*n+i] = v
-		}
-	}
 	each(n, func(i int) {
 		row, other := m.logits[i*n:(i+1)*n], (i+m.batch)%n
 		m.positive[i] = float64(row[other])
@@ -137,7 +131,7 @@ func (m *simclr) ntXent() {
 			m.weights[i*n+j] = (m.logits[i*n+j] + m.logits[j*n+i]) * share
 		}
 	})
-	sdk.MatMulNT(n, dim, n, m.weights, m.turned, m.gradient)
+	sdk.MatMulNN(n, dim, n, m.weights, m.z, m.gradient)
 }
 
 // State is empty: SimCLR remembers nothing.

@@ -13,26 +13,21 @@ type problem struct {
 	l2                   float64
 	class                []int
 	weight               []float64
-	x, xt                []float32 // [rows, width] and its transpose
+	x                    []float32 // [rows, width]
 
 	at       []float64 // where value and slope were computed last
 	value    float64
 	slope    []float64
 	w, wg    []float32 // weights, their gradient
-	z, rt    []float32 // logits [rows, classes], residuals [classes, rows]
+	z        []float32 // [rows, classes]: logits, then their residuals
 	q        []float64
 	residual []float64 // sums of residuals: the bias's gradient
 }
 
 func (p *problem) prepare(x []float32) {
-	p.x, p.xt = x, make([]float32, len(x))
-	for i := range p.rows {
-		for j, v := range x[i*p.width : (i+1)*p.width] {
-			p.xt[j*p.rows+i] = v
-		}
-	}
+	p.x = x
 	p.w, p.wg = make([]float32, p.classes*p.width), make([]float32, p.classes*p.width)
-	p.z, p.rt = make([]float32, p.rows*p.classes), make([]float32, p.rows*p.classes)
+	p.z = make([]float32, p.rows*p.classes)
 	p.q, p.residual = make([]float64, p.classes), make([]float64, p.classes)
 	p.slope = make([]float64, p.classes*(p.width+1))
 }
@@ -70,10 +65,10 @@ func (p *problem) compute(at []float64) {
 		p.q[c]--
 		for k, q := range p.q {
 			p.residual[k] += p.weight[i] * q
-			p.rt[k*p.rows+i] = float32(p.weight[i] * q)
+			logits[k] = float32(p.weight[i] * q)
 		}
 	}
-	sdk.MatMulNT(p.classes, p.width, p.rows, p.rt, p.xt, p.wg)
+	sdk.MatMulTN(p.classes, p.width, p.rows, p.z, p.x, p.wg)
 	square := 0.0
 	for j, w := range weight {
 		p.slope[j] = float64(p.wg[j]) + p.l2*w
