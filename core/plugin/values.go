@@ -1,4 +1,15 @@
 // Package plugin starts and supervises plugin processes and calls their components.
+//
+// A Host starts each plugin when it is first needed, in a process of its own, and ends them all:
+//
+//	h := plugin.NewHost(resolve, plugin.Options{Log: os.Stderr})
+//	defer h.Close()
+//	p, err := h.Pipeline(ctx, refs, "train", facts)
+//	s, err := p.Slot(128)
+//	err = p.Apply(ctx, s, 128, seed, epoch)
+//
+// Batches are in memory that host and plugin share; a plugin's error, crash or answer against the contract is a fault
+// that names the component and its place in the experiment.
 package plugin
 
 import "github.com/asterism-ssl/asterism/core/protocol"

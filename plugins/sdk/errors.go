@@ -38,34 +38,42 @@ type ResourceError struct{ What, Advice string }
 // Error says what is wrong.
 func (e ResourceError) Error() string { return e.What }
 
+// as finds an author's error in a chain, given as a value or as a pointer.
+func as[T error](err error) (found T, exact, ok bool) {
+	var pointer *T
+	switch {
+	case errors.As(err, &found):
+		_, exact = err.(T)
+	case errors.As(err, any(&pointer)) && pointer != nil:
+		found = *pointer
+		_, exact = any(err).(*T)
+	default:
+		return found, false, false
+	}
+	return found, exact, true
+}
+
 // faultOf turns an author's error into the message that travels to the host.
 func faultOf(err error) *protocol.Fault {
-	if p := (*FieldError)(nil); errors.As(err, &p) {
-		err = *p
-	}
-	var field FieldError
-	var config ConfigError
-	var data DataError
-	var resource ResourceError
-	f := &protocol.Fault{What: err.Error()}
+	f := &protocol.Fault{}
 	var link linkError
 	if errors.As(err, &link) {
 		f.Link = link.position
 		err = link.err
 	}
-	switch {
-	case errors.As(err, &field):
-		f.Cause, f.Field, f.Advice = protocol.Fault_CONFIG, field.Field, field.Advice
-		if err == error(field) {
-			f.What = field.What
+	f.What = err.Error()
+	if e, exact, ok := as[FieldError](err); ok {
+		f.Cause, f.Field, f.Advice = protocol.Fault_CONFIG, e.Field, e.Advice
+		if exact {
+			f.What = e.What // the field is said beside it
 		}
-	case errors.As(err, &config):
-		f.Cause, f.Advice = protocol.Fault_CONFIG, config.Advice
-	case errors.As(err, &data):
-		f.Cause, f.Advice = protocol.Fault_DATA, data.Advice
-	case errors.As(err, &resource):
-		f.Cause, f.Advice = protocol.Fault_RESOURCE, resource.Advice
-	case errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EMFILE):
+	} else if e, _, ok := as[ConfigError](err); ok {
+		f.Cause, f.Advice = protocol.Fault_CONFIG, e.Advice
+	} else if e, _, ok := as[DataError](err); ok {
+		f.Cause, f.Advice = protocol.Fault_DATA, e.Advice
+	} else if e, _, ok := as[ResourceError](err); ok {
+		f.Cause, f.Advice = protocol.Fault_RESOURCE, e.Advice
+	} else if errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EMFILE) {
 		f.Cause = protocol.Fault_RESOURCE
 	}
 	return f

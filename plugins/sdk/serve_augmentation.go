@@ -186,41 +186,44 @@ func (s augmentationServer) Apply(ctx context.Context, r *protocol.ApplyRequest)
 	}
 	inSize, outSize := len(in)/batch, len(out)/batch
 	scratches := make([]*scratch, workers(batch))
-	err = spread(ctx, s.plugin.Name, batch, func(worker, i int) error {
+	err = spread(ctx, s.plugin.Name, len(scratches), batch, func(worker, i int) error {
 		w := scratches[worker]
 		if w == nil {
 			w = newScratch(links)
 			scratches[worker] = w
 		}
-		from := in[i*inSize : (i+1)*inSize : (i+1)*inSize]
-		for k := range links {
-			l, sample := &links[k], &w.samples[k]
-			sample.In = from
-			sample.Out = out[i*outSize : (i+1)*outSize : (i+1)*outSize]
-			if k < len(links)-1 {
-				sample.Out = w.buffers[k%2][:l.size:l.size]
-			}
-			w.sources[k] = *l.key.At(r.Epoch, r.Samples[i])
-			for _, col := range l.columns {
-				sample.Column[col.name] = col.values[i]
-			}
-			for _, col := range l.adds {
-				sample.Add[col.name] = math.NaN()
-			}
-			if err := step(l, sample); err != nil {
-				return linkError{l.position, err}
-			}
-			for _, col := range l.adds {
-				col.values[i] = sample.Add[col.name]
-			}
-			from = sample.Out
-		}
-		return nil
+		return w.run(links, in[i*inSize:(i+1)*inSize:(i+1)*inSize], out[i*outSize:(i+1)*outSize:(i+1)*outSize], i, r.Epoch, r.Samples[i])
 	})
 	if err != nil && errors.Is(err, ctx.Err()) {
 		return nil, ctx.Err()
 	}
 	return &protocol.Applied{}, err
+}
+
+// run takes one sample, the i-th of its batch, from in through the chain into out.
+func (w *scratch) run(links []link, in, out []float32, i int, epoch, id uint64) error {
+	for k := range links {
+		l, sample := &links[k], &w.samples[k]
+		sample.In, sample.Out = in, out
+		if k < len(links)-1 {
+			sample.Out = w.buffers[k%2][:l.size:l.size]
+		}
+		w.sources[k] = *l.key.At(epoch, id)
+		for _, col := range l.columns {
+			sample.Column[col.name] = col.values[i]
+		}
+		for _, col := range l.adds {
+			sample.Add[col.name] = math.NaN()
+		}
+		if err := step(l, sample); err != nil {
+			return linkError{l.position, err}
+		}
+		for _, col := range l.adds {
+			col.values[i] = sample.Add[col.name]
+		}
+		in = sample.Out
+	}
+	return nil
 }
 
 // step runs one link on one sample; a panic is the link's error.

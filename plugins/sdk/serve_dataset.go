@@ -203,7 +203,8 @@ func ordered(ctx context.Context, name string, n int, produce func(k int) (Recor
 	if n == 0 {
 		return nil
 	}
-	window := 2 * workers(n)
+	count := workers(n)
+	window := 2 * count
 	slots := make([]chan result, window)
 	for i := range slots {
 		slots[i] = make(chan result, 1)
@@ -211,7 +212,7 @@ func ordered(ctx context.Context, name string, n int, produce func(k int) (Recor
 	tickets := make(chan int, window)
 	stop := make(chan struct{})
 	var group sync.WaitGroup
-	for range workers(n) {
+	for range count {
 		group.Go(func() {
 			for k := range tickets {
 				var r result

@@ -342,9 +342,9 @@ func (c *call) byName(ns []*protocol.NamedTensor, write bool) (map[string]Tensor
 	return m, nil
 }
 
-// spread calls f(worker, i) for i in 0…n−1 on all processors, i ascending, each in the order in which workers come
+// spread calls f(worker, i) for i in 0…n−1 on so many workers, i ascending, each in the order in which workers come
 // free. The error is that of the smallest i that has one; work after it is left out.
-func spread(ctx context.Context, name string, n int, f func(worker, i int) error) error {
+func spread(ctx context.Context, name string, count, n int, f func(worker, i int) error) error {
 	var next, failed atomic.Int64
 	failed.Store(int64(n))
 	var mu sync.Mutex
@@ -374,7 +374,7 @@ func spread(ctx context.Context, name string, n int, f func(worker, i int) error
 		}
 	}
 	var group sync.WaitGroup
-	for worker := 1; worker < workers(n); worker++ {
+	for worker := 1; worker < count; worker++ {
 		group.Go(func() { work(worker) })
 	}
 	work(0)
@@ -382,7 +382,7 @@ func spread(ctx context.Context, name string, n int, f func(worker, i int) error
 	return first
 }
 
-// workers is the number of workers that spread uses.
+// workers is the number of workers for n things: one a processor. It may change while the process runs.
 func workers(n int) int { return max(1, min(runtime.GOMAXPROCS(0), n)) }
 
 func validShape(shape []int64) bool {

@@ -1,0 +1,110 @@
+package sdk_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/asterism-ssl/asterism/plugins/sdk"
+	"pgregory.net/rapid"
+)
+
+// TestModelGeometry compares shapes with the definition of a convolution: the number of places where a window fits.
+func TestModelGeometry(t *testing.T) {
+	places := func(n, kernel, stride, padding, dilation int64) int64 {
+		count := int64(0)
+		for at := -padding; at+dilation*(kernel-1) < n+padding; at += stride {
+			count++
+		}
+		return count
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		rank := rapid.IntRange(1, 3).Draw(t, "rank")
+		input := append(rapid.SliceOfN(rapid.Int64Range(1, 20), rank, rank).Draw(t, "space"), 5)
+		o := sdk.ConvOptions{Out: 7, Kernel: rapid.Int64Range(1, 7).Draw(t, "kernel"), Stride: rapid.Int64Range(1, 4).Draw(t, "stride"),
+			Padding: rapid.Int64Range(0, 4).Draw(t, "padding"), Dilation: rapid.Int64Range(1, 3).Draw(t, "dilation"), Bias: true}
+		m := sdk.NewModel(input)
+		x := m.Conv("conv", m.Input(), o)
+		m.Output("out", x)
+		model, err := m.Model()
+		want := []int64{}
+		for _, n := range input[:rank] {
+			want = append(want, places(n, o.Kernel, o.Stride, o.Padding, o.Dilation))
+		}
+		if slices.Contains(want, 0) {
+			if err == nil || !strings.Contains(err.Error(), "too small") {
+				t.Fatalf("%v of %v: %v", o, input, err)
+			}
+			return
+		}
+		if err != nil || !slices.Equal(x.Shape, append(want, 7)) {
+			t.Fatalf("%v of %v: %v, want %v; %v", o, input, x.Shape, want, err)
+		}
+		weight := []int64{7, 5}
+		for range rank {
+			weight = append(weight, o.Kernel)
+		}
+		if p := model.Parameters; p[0].Name != "conv.weight" || !slices.Equal(p[0].Shape, weight) || p[1].Name != "conv.bias" || !slices.Equal(p[1].Shape, []int64{7}) {
+			t.Fatalf("parameters %v", p)
+		}
+	})
+}
+
+func TestModelMistakes(t *testing.T) {
+	for want, build := range map[string]func(m *sdk.ModelBuilder, x sdk.Node){
+		"no output":              func(m *sdk.ModelBuilder, x sdk.Node) {},
+		"adds the shapes":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Add("a", x, m.GlobalAveragePool("p", x)) },
+		"empty or taken":         func(m *sdk.ModelBuilder, x sdk.Node) { m.Relu("r", m.Relu("r", x)) },
+		"wants a vector":         func(m *sdk.ModelBuilder, x sdk.Node) { m.Linear("l", x, sdk.LinearOptions{Out: 3}) },
+		"no layer of this model": func(m *sdk.ModelBuilder, x sdk.Node) { m.Relu("r", sdk.NewModel([]int64{1}).Input()) },
+		"an output twice":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Output("o", x); m.Output("o", x) },
+		"impossible geometry":    func(m *sdk.ModelBuilder, x sdk.Node) { m.MaxPool("p", x, 2, 0, 0) },
+		"wants a spatial axis": func(m *sdk.ModelBuilder, x sdk.Node) {
+			m.Conv("c", m.GlobalAveragePool("p", x), sdk.ConvOptions{Out: 1, Kernel: 1})
+		},
+		"pools over space; its":     func(m *sdk.ModelBuilder, x sdk.Node) { m.GlobalAveragePool("q", m.GlobalAveragePool("p", x)) },
+		"layer c has an impossible": func(m *sdk.ModelBuilder, x sdk.Node) { m.Conv("c", x, sdk.ConvOptions{Out: 1}); m.Relu("", x) }, // the first mistake
+	} {
+		m := sdk.NewModel([]int64{8, 8, 3})
+		build(m, m.Input())
+		if _, err := m.Model(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if _, err := sdk.NewModel([]int64{0, 8, 3}).Model(); err == nil {
+		t.Error("a model for empty samples")
+	}
+}
+
+func TestInitialisers(t *testing.T) {
+	shape := []int64{64, 32, 3, 3}
+	if got, want := sdk.HeFanOut(shape).GetNormal(), math.Sqrt(2.0/(64*9)); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got, want := sdk.FanInUniform(shape).GetUniform(), 1/math.Sqrt(32*9); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func ExampleNewModel() {
+	m := sdk.NewModel([]int64{64, 64, 5})
+	x := m.Conv("conv1", m.Input(), sdk.ConvOptions{Out: 64, Kernel: 7, Stride: 2, Padding: 3, Init: sdk.HeFanOut})
+	x = m.Relu("relu", m.BatchNorm("bn1", x, sdk.BatchNormOptions{}))
+	x = m.MaxPool("maxpool", x, 3, 2, 1)
+	m.Output("features", x)
+	m.Output("representation", m.GlobalAveragePool("avgpool", x))
+	model, err := m.Model()
+	fmt.Println(x.Shape, err)
+	for _, p := range model.Parameters {
+		fmt.Println(p.Name, p.Shape)
+	}
+	// Output:
+	// [16 16 64] <nil>
+	// conv1.weight [64 5 7 7]
+	// bn1.weight [64]
+	// bn1.bias [64]
+	// bn1.running_mean [64]
+	// bn1.running_var [64]
+}

@@ -1,0 +1,180 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+type double struct{}
+
+func (double) Plan(f *SampleFacts) (*AugmentationPlan, error) {
+	return &AugmentationPlan{Leaves: f}, nil
+}
+
+func (double) Apply(s *Sample) error {
+	for i, v := range s.In {
+		s.Out[i] = 2 * v
+	}
+	return nil
+}
+
+func acme() Plugin {
+	return Plugin{Name: "acme", Version: "1.0.0", Components: []Component{
+		Augmentation("double", 1, "Doubles.", "#Config: {}", func(struct{}) (Augmenter, error) { return double{}, nil })}}
+}
+
+func TestByHand(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := byHand(acme(), []string{"/opt/acme/bin/acme", "describe"}, &out, &errs); code != 0 || errs.Len() != 0 {
+		t.Fatalf("%d, %s", code, &errs)
+	}
+	var d struct {
+		Command    []string
+		Name       string
+		API        int
+		Components []struct{ Name, Kind, Schema string }
+	}
+	if err := json.Unmarshal(out.Bytes(), &d); err != nil || !slices.Equal(d.Command, []string{"./acme"}) || d.Name != "acme" || d.API != 1 || d.Components[0].Kind != "AUGMENTATION" {
+		t.Errorf("%v: %s", err, &out)
+	}
+	out.Reset()
+	if code := byHand(acme(), []string{"acme"}, &out, &errs); code == 0 || out.Len() != 0 {
+		t.Errorf("%d, %s", code, &out)
+	}
+	for _, want := range []string{"the Asterism plugin acme 1.0.0", "acme.double", "Doubles.", "acme describe > plugin.json", "--plugin acme="} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("%q is not said in:\n%s", want, &errs)
+		}
+	}
+}
+
+func TestPluginsThatAreNotComplete(t *testing.T) {
+	for want, change := range map[string]func(p *Plugin){
+		`the name "Acme"`:             func(p *Plugin) { p.Name = "Acme" },
+		"no version":                  func(p *Plugin) { p.Version = "" },
+		"no components":               func(p *Plugin) { p.Components = nil },
+		`component name "a.b"`:        func(p *Plugin) { p.Components[0].Name = "a.b" },
+		`two components`:              func(p *Plugin) { p.Components = append(p.Components, p.Components[0]) },
+		"is not made by":              func(p *Plugin) { p.Components[0].build = nil },
+		"revision 0":                  func(p *Plugin) { p.Components[0].Revision = 0 },
+		"does not define #Config":     func(p *Plugin) { p.Components[0].Schema = "" },
+		"the plugin is not complete:": func(p *Plugin) { p.Version = "" },
+	} {
+		p := acme()
+		change(&p)
+		var out, errs bytes.Buffer
+		if code := byHand(p, []string{"acme", "describe"}, &out, &errs); code == 0 || !strings.Contains(errs.String(), want) || out.Len() != 0 {
+			t.Errorf("%d, %s, want %q", code, &errs, want)
+		}
+	}
+}
+
+func TestErrorsOnTheWire(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want *protocol.Fault
+	}{
+		{FieldError{Field: "size", What: "too large", Advice: "less"}, &protocol.Fault{Cause: protocol.Fault_CONFIG, Field: "size", What: "too large", Advice: "less"}},
+		{&FieldError{Field: "size", What: "too large"}, &protocol.Fault{Cause: protocol.Fault_CONFIG, Field: "size", What: "too large"}},
+		{fmt.Errorf("stem: %w", FieldError{Field: "size", What: "too large"}), &protocol.Fault{Cause: protocol.Fault_CONFIG, Field: "size", What: "stem: size: too large"}},
+		{ConfigError{What: "no"}, &protocol.Fault{Cause: protocol.Fault_CONFIG, What: "no"}},
+		{&DataError{What: "gone", Advice: "look"}, &protocol.Fault{Cause: protocol.Fault_DATA, What: "gone", Advice: "look"}},
+		{fmt.Errorf("reading: %w", syscall.ENOSPC), &protocol.Fault{Cause: protocol.Fault_RESOURCE, What: "reading: no space left on device"}},
+		{linkError{3, DataError{What: "gone"}}, &protocol.Fault{Cause: protocol.Fault_DATA, What: "gone", Link: 3}},
+		{errors.New("oops"), &protocol.Fault{What: "oops"}},
+	} {
+		if got := faultOf(c.err); got.String() != c.want.String() {
+			t.Errorf("%#v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
+// TestSpreadGivesTheFirstError: whatever the timing, the error is that of the smallest item that fails, and all before
+// it are done.
+func TestSpreadGivesTheFirstError(t *testing.T) {
+	for range 50 {
+		var done [100]atomic.Bool
+		err := spread(context.Background(), "test", 4, 100, func(_, i int) error {
+			if i == 40 || i == 41 || i == 90 {
+				return fmt.Errorf("item %d", i)
+			}
+			if i == 42 {
+				panic("item 42")
+			}
+			done[i].Store(true)
+			return nil
+		})
+		if err == nil || err.Error() != "item 40" {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			if !done[i].Load() {
+				t.Fatalf("item %d was left out", i)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := spread(ctx, "test", 2, 10, func(int, int) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestOrderedIsOrderedAndBounded: things are taken in order, and never more than two a worker are ahead.
+func TestOrderedIsOrderedAndBounded(t *testing.T) {
+	var made atomic.Int64
+	next := 0
+	err := ordered(context.Background(), "test", 500, func(k int) (Record, error) {
+		made.Add(1)
+		return Record{ID: fmt.Sprint(k)}, nil
+	}, func(k int, r Record) (bool, error) {
+		if k != next || r.ID != fmt.Sprint(k) {
+			t.Fatalf("%d, %+v in place %d", k, r, next)
+		}
+		if ahead := int(made.Load()) - k; ahead > 2*workers(500)+1 {
+			t.Fatalf("%d are ahead", ahead)
+		}
+		next++
+		return next < 300, nil
+	})
+	if err != nil || next != 300 {
+		t.Errorf("%d taken, %v", next, err)
+	}
+	err = ordered(context.Background(), "test", 50, func(k int) (Record, error) {
+		if k == 7 {
+			panic("cursed")
+		}
+		return Record{}, nil
+	}, func(k int, r Record) (bool, error) { return true, nil })
+	if err == nil || err.Error() != "panic: cursed" {
+		t.Error(err)
+	}
+}
+
+// TestNoAllocationsForASample takes a sample through a chain over and over.
+func TestNoAllocationsForASample(t *testing.T) {
+	links := []link{
+		{augmenter: double{}, shape: []int64{8}, size: 8, columns: []column{{"z", make([]float64, 1)}}},
+		{augmenter: double{}, shape: []int64{8}, size: 8, adds: []column{{"w", make([]float64, 1)}}},
+		{augmenter: double{}, shape: []int64{8}, size: 8},
+	}
+	in, out, w := []float32{1, 2, 3, 4, 5, 6, 7, 8}, make([]float32, 8), newScratch(links)
+	n := testing.AllocsPerRun(100, func() {
+		if err := w.run(links, in, out, 0, 1, 2); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 || out[7] != 64 {
+		t.Errorf("%v allocations, %v", n, out)
+	}
+}
