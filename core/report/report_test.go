@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -21,11 +22,38 @@ import (
 	"github.com/asterism-ssl/asterism/core/run"
 )
 
+var once struct {
+	sync.Once
+	dir string
+}
+
+// madeOnce is a made-up run that all tests copy: its pictures take a moment to make.
+func madeOnce(t *testing.T) string {
+	t.Helper()
+	once.Do(func() {
+		dir, err := os.MkdirTemp("", "report")
+		if err != nil {
+			t.Fatal(err)
+		}
+		once.dir = dir
+		makeRun(t, dir)
+	})
+	return once.dir
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(once.dir)
+	os.Exit(code)
+}
+
 // made writes the report of a made-up run, after change has spoilt its directory, and gives the page.
 func made(t *testing.T, change func(dir string)) (path, page string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "quickstart-1f00a9c3")
-	makeRun(t, dir)
+	if err := os.CopyFS(dir, os.DirFS(madeOnce(t))); err != nil {
+		t.Fatal(err)
+	}
 	if change != nil {
 		change(dir)
 	}
