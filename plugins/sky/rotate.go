@@ -48,13 +48,12 @@ func (r rotate) Apply(s *sdk.Sample) error {
 type plane struct {
 	slices, sliceStride int
 	height, rowStride   int
-	width, pixelStride  int
-	inner               int
+	width, inner        int
 }
 
 func (r rotate) plane(shape []int64) plane {
 	n, bands := extent(shape)
-	c, b, a := bands, bands*n[2], bands*n[2]*n[1] // strides of the axes 2, 1, 0
+	b, a := bands*n[2], bands*n[2]*n[1] // strides of the axes 1 and 0
 	axis := r.Axis
 	if len(shape) == 3 {
 		axis = 0 // an image is one slice
@@ -63,11 +62,11 @@ func (r rotate) plane(shape []int64) plane {
 	}
 	switch axis {
 	case 0:
-		return plane{n[0], a, n[1], b, n[2], c, bands}
+		return plane{n[0], a, n[1], b, n[2], bands}
 	case 1:
-		return plane{n[1], b, n[0], a, n[2], c, bands}
+		return plane{n[1], b, n[0], a, n[2], bands}
 	}
-	return plane{1, 0, n[0], a, n[1], b, c * n[2]}
+	return plane{1, 0, n[0], a, n[1], b}
 }
 
 // rotate resamples bilinearly about the centre of the plane, ((height−1)/2, (width−1)/2). Output (y, x) is read at
@@ -89,41 +88,37 @@ func (p plane) rotate(out, in []float32, cos, sin float64, fill float32) {
 				ix, iy := int(fx), int(fy)
 				wx, wy := float32(fx-float64(ix)), float32(fy-float64(iy))
 				ix, iy = ix-shift, iy-shift
-				target := out[at : at+p.inner : at+p.inner]
-				at += p.pixelStride
-				if uint(ix) < uint(p.width-1) && uint(iy) < uint(p.height-1) {
-					from := iy*p.rowStride + ix*p.pixelStride
-					blend(target, in[from:], in[from+p.pixelStride:], in[from+p.rowStride:], in[from+p.rowStride+p.pixelStride:], wx, wy)
-				} else {
+				target := out[at : at+p.inner]
+				at += p.inner
+				if uint(ix) >= uint(p.width-1) || uint(iy) >= uint(p.height-1) {
 					p.edge(target, in, ix, iy, wx, wy, fill)
+					continue
+				}
+				from := iy*p.rowStride + ix*p.inner
+				top, bottom := in[from:from+2*p.inner], in[from+p.rowStride:][:2*p.inner]
+				w11 := wx * wy
+				w10, w01 := wy-w11, wx-w11
+				w00 := 1 - wx - w10
+				if len(target) == 5 { // ugriz, spelled out: no bounds checks
+					t, a, b := (*[5]float32)(target), (*[10]float32)(top), (*[10]float32)(bottom)
+					t[0] = w00*a[0] + w01*a[5] + w10*b[0] + w11*b[5]
+					t[1] = w00*a[1] + w01*a[6] + w10*b[1] + w11*b[6]
+					t[2] = w00*a[2] + w01*a[7] + w10*b[2] + w11*b[7]
+					t[3] = w00*a[3] + w01*a[8] + w10*b[3] + w11*b[8]
+					t[4] = w00*a[4] + w01*a[9] + w10*b[4] + w11*b[9]
+					continue
+				}
+				a, b := top[:len(target)], bottom[:len(target)]
+				c, d := top[len(target):][:len(target)], bottom[len(target):][:len(target)]
+				for i := range target {
+					target[i] = w00*a[i] + w01*c[i] + w10*b[i] + w11*d[i]
 				}
 			}
 		}
 	}
 }
 
-// blend interpolates the values of one pixel between its four neighbours.
-func blend(out, a, b, c, d []float32, wx, wy float32) {
-	w11 := wx * wy
-	w10, w01 := wy-w11, wx-w11
-	w00 := 1 - wx - w10
-	n := len(out)
-	if n == 5 { // ugriz: without this the loop's bounds checks cost more than its sums
-		a, b, c, d, out := (*[5]float32)(a), (*[5]float32)(b), (*[5]float32)(c), (*[5]float32)(d), (*[5]float32)(out)
-		out[0] = w00*a[0] + w01*b[0] + w10*c[0] + w11*d[0]
-		out[1] = w00*a[1] + w01*b[1] + w10*c[1] + w11*d[1]
-		out[2] = w00*a[2] + w01*b[2] + w10*c[2] + w11*d[2]
-		out[3] = w00*a[3] + w01*b[3] + w10*c[3] + w11*d[3]
-		out[4] = w00*a[4] + w01*b[4] + w10*c[4] + w11*d[4]
-		return
-	}
-	a, b, c, d = a[:n], b[:n], c[:n], d[:n]
-	for i := range out {
-		out[i] = w00*a[i] + w01*b[i] + w10*c[i] + w11*d[i]
-	}
-}
-
-// edge does the same where a neighbour may lie outside.
+// edge interpolates one pixel of which a neighbour may lie outside.
 func (p plane) edge(out, in []float32, ix, iy int, wx, wy, fill float32) {
 	if ix < -1 || iy < -1 || ix >= p.width || iy >= p.height {
 		for i := range out {
@@ -145,7 +140,7 @@ func (p plane) edge(out, in []float32, ix, iy int, wx, wy, fill float32) {
 			}
 			continue
 		}
-		from := in[y*p.rowStride+x*p.pixelStride:][:len(out)]
+		from := in[y*p.rowStride+x*p.inner:][:len(out)]
 		for i := range out {
 			out[i] += w * from[i]
 		}
