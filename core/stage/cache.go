@@ -1,10 +1,12 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -144,8 +146,8 @@ func (c *Cache) lookup(key string) (s *Stage, why string) {
 	if ok, err := flock(f, syscall.LOCK_SH); err == nil && (!ok || !sameFile(f, name)) {
 		return nil, ""
 	}
-	s = new(Stage)
-	if err := json.NewDecoder(f).Decode(s); err != nil {
+	s, err = parse(f)
+	if err != nil {
 		return nil, "stage.json is not in order: " + err.Error()
 	}
 	if s.Format != 1 || s.Key != key {
@@ -339,6 +341,22 @@ func (c *Cache) Verify(ctx context.Context, key string) error {
 		}
 	}
 	return nil
+}
+
+// parse reads a stage.json; the description comes out as it went in.
+func parse(r io.Reader) (*Stage, error) {
+	s := new(Stage)
+	if err := json.NewDecoder(r).Decode(s); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if len(s.Describe) > 0 {
+		if err := json.Compact(&b, s.Describe); err != nil {
+			return nil, err
+		}
+		s.Describe = b.Bytes()
+	}
+	return s, nil
 }
 
 // check refuses keys that are no plain file names.

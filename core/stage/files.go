@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -63,15 +64,18 @@ func syncDir(dir string) error {
 
 // writeFile writes v as JSON and syncs it.
 func writeFile(path string, v any) error {
-	text, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "\t")
+	if err := e.Encode(v); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(text, '\n'))
+	_, err = f.Write(text.Bytes())
 	if err == nil {
 		err = f.Sync()
 	}

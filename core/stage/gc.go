@@ -87,8 +87,7 @@ func (c *Cache) collect(key, name string, unfinished bool, olderThan time.Durati
 		if st, err := f.Stat(); err == nil {
 			item.Used = st.ModTime()
 		}
-		var s Stage
-		if json.NewDecoder(f).Decode(&s) == nil {
+		if s, err := parse(f); err == nil {
 			item.Describe = s.Describe
 		}
 	}
