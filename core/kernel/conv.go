@@ -81,7 +81,7 @@ type packing struct {
 	w, dst         []float32
 	outputs, depth int // of the packed product
 	taps           int
-	block, blocks  int
+	blocks         int  // of the depth
 	turned         bool // outputs are InC
 	last           axis
 }

@@ -9,9 +9,7 @@ const flatBlock = 1 << 15
 func (p *Pool) flat(loop func(*rowArgs), n int, scalars [3]float32, streams ...[]float32) {
 	c := &p.call
 	c.n, c.loop, c.scalars = n, loop, scalars
-	for i, s := range streams {
-		c.streams[i] = s
-	}
+	copy(c.streams[:], streams)
 	p.run((n+flatBlock-1)/flatBlock, flatTask)
 }
 

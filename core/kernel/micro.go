@@ -22,6 +22,7 @@ type productArgs struct {
 	column  int64
 	add     int64
 
+	//lint:ignore U1000 the assembly's own
 	tableAt, offsetsAt, left uintptr
 }
 

@@ -16,7 +16,6 @@ type gradientSweep struct {
 	volume          [3]axis
 	taps            int
 	together        int // samples that share a segment: several where images are small
-	points          int // pixels of a segment
 	segments        int
 	parts           int // of the samples
 	tapGroups       int

@@ -36,7 +36,6 @@ type out struct {
 	isa
 	text  bytes.Buffer
 	decls *bytes.Buffer
-	label int
 }
 
 func (o *out) p(format string, args ...any) { fmt.Fprintf(&o.text, "\t"+format+"\n", args...) }
@@ -44,9 +43,6 @@ func (o *out) at(label string)              { fmt.Fprintf(&o.text, "%s:\n", labe
 
 // v names vector register i.
 func (o *out) v(i int) string { return fmt.Sprintf("%s%d", o.reg, i) }
-
-// x names the low 16 bytes of vector register i.
-func (o *out) x(i int) string { return fmt.Sprintf("X%d", i) }
 
 // function begins a function of one pointer argument.
 func (o *out) function(name, args, doc string) {
