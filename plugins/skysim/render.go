@@ -17,7 +17,7 @@ type canvas struct {
 	used   int
 
 	// room for observe
-	band, wide, across, frame, kernel []float32
+	band, across, frame, kernel []float32
 }
 
 // layer is a map of light with sum about 1, and the flux in nanomaggies that it stands for in each band.
