@@ -103,6 +103,15 @@ func (c *checker) value(s, g cue.Value, p path, at string) {
 	if c.blank[where(g.Pos())] {
 		return
 	}
+	if g.IncompleteKind() == cue.BottomKind && g.Validate() == nil {
+		// Computed from what the file leaves to the language's defaults: the whole knows it.
+		w := c.whole.LookupPath(cue.MakePath(p.selectors...))
+		if w.IncompleteKind() == cue.BottomKind {
+			c.unknown(s, g, p, at)
+			return
+		}
+		g = w
+	}
 	switch kind := g.IncompleteKind(); {
 	case kind == cue.StructKind && s.IncompleteKind()&cue.StructKind != 0:
 		c.structure(s, g, p, at)

@@ -71,7 +71,7 @@ func (d *Documentation) read(s cue.Value, p path, inComponent bool) {
 			}
 		}
 		if v.IncompleteKind() != cue.StructKind && !f.required && !f.optional {
-			if x, _ := v.Default(); concrete(x) && !strings.HasPrefix(entry.Type, "a list, each ") {
+			if x, _ := v.Default(); concrete(x) && fmt.Sprint(x) != "[]" {
 				entry.Default = short(fmt.Sprint(x))
 			}
 		}

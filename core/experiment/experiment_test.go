@@ -1,10 +1,12 @@
 package experiment
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/parser"
@@ -204,6 +206,8 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
+		hung := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs on %q", text)) })
+		defer hung.Stop()
 		_, err := Load(file, Options{Schemas: fakes})
 		if err == nil {
 			return
@@ -211,6 +215,11 @@ func FuzzLoad(f *testing.F) {
 		for _, e := range fault.All(err) {
 			if e.Kind != fault.Config || e.What == "" || e.Where == "" {
 				t.Fatalf("a fault that says too little: %+v", e)
+			}
+			for _, word := range []string{"conflicting", "disjunction", "#Experiment", "_|_", "asterism experiment.cue", "conjunct"} {
+				if strings.Contains(e.What, word) && !strings.Contains(string(text), word[1:]) {
+					t.Fatalf("%q reaches the user: %v", word, e)
+				}
 			}
 			if e.What == "this file cannot be evaluated" {
 				t.Fatalf("panic: %v", e.Err)

@@ -80,6 +80,9 @@ var plainer = []struct {
 	{regexp.MustCompile(`empty disjunction`), func(m []string) (string, string) {
 		return "the values given here exclude one another", "keep one of them"
 	}},
+	{regexp.MustCompile(`^build constraints exclude`), func(m []string) (string, string) {
+		return "the @if at the head of this file does not hold", "pass the tag that it asks for: -t TAG"
+	}},
 	{regexp.MustCompile(`^field not allowed`), func(m []string) (string, string) { return "there is no such field", "" }},
 }
 
