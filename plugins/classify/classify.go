@@ -115,7 +115,8 @@ func (l *linear) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := regress.Fit(f.X.F32, f.X.Shape[1], class, len(l.classes.Names), f.Weights, regress.Options{L2: l.l2})
+	model, err := regress.Fit(f.X.F32, f.X.Shape[1], class, len(l.classes.Names), f.Weights,
+		regress.Options{L2: regress.Penalty(l.l2, len(class), f.X.Shape[1], len(l.classes.Names))})
 	if err != nil {
 		return nil, err
 	}

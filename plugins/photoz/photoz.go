@@ -68,7 +68,8 @@ func (b *bins) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 		}
 		class[i] = b.bin(v)
 	}
-	model, err := regress.Fit(f.X.F32, f.X.Shape[1], class, b.Bins, f.Weights, regress.Options{L2: b.L2})
+	model, err := regress.Fit(f.X.F32, f.X.Shape[1], class, b.Bins, f.Weights,
+		regress.Options{L2: regress.Penalty(b.L2, len(class), f.X.Shape[1], b.Bins)})
 	if err != nil {
 		return nil, err
 	}

@@ -31,10 +31,16 @@ type Softmax struct {
 
 // Options of a fit.
 type Options struct {
-	// L2 is the strength of the penalty: L2/classes/2·‖Weight‖² beside the mean cross-entropy; the bias is free. It is
-	// divided by the number of classes because a class of share s pulls its weights with a force of the order of s.
-	L2         float64
-	Iterations int // at most; 0 means 300
+	L2         float64 // λ of λ/2·‖Weight‖² beside the mean cross-entropy; the bias is free
+	Iterations int     // at most; 0 means 300
+}
+
+// Penalty is a λ that suits most questions, times a factor that the user may set: min(1, 0.3·width/rows)/classes. More
+// features want more of it and more rows less; and a class of share s pulls its weights with a force of the order of s,
+// so many classes want less. Chosen on galaxies: five morphologies from 500 pixels or random features and 50 to 1800
+// labels, redshift in 20 to 180 bins from 20 or 64 features and 50 to 5000 labels; everywhere near the best λ.
+func Penalty(factor float64, rows, width, classes int) float64 {
+	return factor * min(1, 0.3*float64(width)/float64(max(rows, 1))) / float64(classes)
 }
 
 // Fit fits class ~ x. x is [rows, width], class holds integers in [0, classes), weights are positive or nil for all
@@ -79,7 +85,7 @@ func Fit(x []float32, width int, class []int, classes int, weights []float64, o 
 	if err := s.standardise(x, width, weights, total); err != nil {
 		return nil, err
 	}
-	p := &problem{rows: rows, width: width, classes: len(s.Present), l2: o.L2 / float64(classes), class: make([]int, rows), weight: make([]float64, rows)}
+	p := &problem{rows: rows, width: width, classes: len(s.Present), l2: o.L2, class: make([]int, rows), weight: make([]float64, rows)}
 	for i, c := range class {
 		p.weight[i] = weights[i] / total
 		if weights[i] > 0 {

@@ -60,7 +60,7 @@ func TestAgreesWithScipy(t *testing.T) {
 				weights = append(weights, 1+float64(i%3))
 			}
 		}
-		model, err := regress.Fit(x, c.Width, c.Y, c.Classes, weights, regress.Options{L2: c.L2 * float64(c.Classes)})
+		model, err := regress.Fit(x, c.Width, c.Y, c.Classes, weights, regress.Options{L2: c.L2})
 		if err != nil {
 			t.Fatal(err)
 		}
