@@ -88,7 +88,7 @@ them. An experiment is one CUE file; datasets, views, encoders, objectives and t
 
 Exit status: 0 ok, 1 internal or the machine refuses, 2 experiment invalid, 3 data invalid, 4 plugin failure, 5 training
 diverged, 75 interrupted and resumable, 130 interrupted.`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	c.SetOut(a.out)

@@ -98,7 +98,7 @@ type Engine interface {
 	Revision() int
 	// Describe says how it computes here: "AVX-512, 2 threads".
 	Describe() string
-	// Cost plans without taking memory.
+	// Cost plans without taking memory. Like Compile it refuses what the machine has no memory for.
 	Cost(p Program, o Options) (Cost, error)
 	Compile(p Program, o Options) (Network, error)
 }

@@ -212,8 +212,11 @@ func (f *Flow) components(cs []experiment.Component) []map[string]any {
 // at puts the user's line on a fault that has none.
 func (f *Flow) at(err error, path string) error {
 	for _, e := range fault.All(err) {
-		if e.Where == "" && e.Path == "" {
-			e.Path, e.Where = path, f.x.Where(path)
+		if e.Path == "" {
+			e.Path = path
+		}
+		if e.Where == "" {
+			e.Where = f.x.Where(e.Path)
 		}
 	}
 	return err

@@ -18,7 +18,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
-	"github.com/asterism-ssl/asterism/core/report"
+	"github.com/asterism-ssl/asterism/core/report/thumbnail"
 	"github.com/asterism-ssl/asterism/core/run"
 )
 
@@ -249,7 +249,7 @@ func (f *Flow) figures(w *work, q *question, rows []int, answer *protocol.ScoreA
 		if err := w.store.Gather(pixels, []int{row}); err != nil {
 			return o, err
 		}
-		return o, report.WriteThumbnail(filepath.Join(dir, filepath.FromSlash(o.Image)), pixels, side, facts.Bands, facts.Flux)
+		return o, thumbnail.Write(filepath.Join(dir, filepath.FromSlash(o.Image)), pixels, side, facts.Bands, facts.Flux)
 	}
 	for _, figure := range answer.Figures {
 		text, err := protojson.Marshal(figure)

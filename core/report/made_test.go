@@ -13,6 +13,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/report/thumbnail"
 	"github.com/asterism-ssl/asterism/core/run"
 )
 
@@ -159,7 +160,7 @@ func makeRun(t testing.TB, dir string) {
 		if err := os.MkdirAll(filepath.Join(dir, "tasks/similar/figures"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteThumbnail(filepath.Join(dir, "tasks/similar", name), pixels, []int{side, side, 5}, bands, protocol.Flux_LINEAR); err != nil {
+		if err := thumbnail.Write(filepath.Join(dir, "tasks/similar", name), pixels, []int{side, side, 5}, bands, protocol.Flux_LINEAR); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,13 +6,10 @@ package report
 
 import (
 	"bytes"
-	"image"
-	"os"
 	"path/filepath"
 
 	"github.com/asterism-ssl/asterism/core/fault"
-	"github.com/asterism-ssl/asterism/core/protocol"
-	"github.com/asterism-ssl/asterism/core/report/thumbnail"
+	"github.com/asterism-ssl/asterism/core/run"
 )
 
 // File is the name of the page in a run directory.
@@ -30,40 +27,8 @@ func Write(runDir string) (path string, err error) {
 		return "", &fault.Error{Op: "report", Kind: fault.Internal, Where: runDir, What: "cannot lay out the report", Err: err}
 	}
 	path = filepath.Join(runDir, File)
-	if err := writeAtomic(path, b.Bytes()); err != nil {
+	if err := run.WriteFile(path, b.Bytes()); err != nil {
 		return "", &fault.Error{Op: "report", Kind: fault.Resource, Where: path, What: "cannot write the report", Err: err}
 	}
 	return path, nil
-}
-
-func writeAtomic(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".report-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
-}
-
-// Thumbnail is the picture of a sample; see package thumbnail, which code that core/report imports uses itself.
-func Thumbnail(pixels []float32, shape []int, bands []string, flux protocol.Flux) image.Image {
-	return thumbnail.Of(pixels, shape, bands, flux)
-}
-
-// WriteThumbnail writes the picture of a sample as PNG; see package thumbnail.
-func WriteThumbnail(path string, pixels []float32, shape []int, bands []string, flux protocol.Flux) error {
-	return thumbnail.Write(path, pixels, shape, bands, flux)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/report/thumbnail"
 	"github.com/asterism-ssl/asterism/core/report/reporttest"
 	"github.com/asterism-ssl/asterism/core/run"
 )
@@ -295,7 +296,7 @@ func TestWhatIsNoRunIsRefused(t *testing.T) {
 // A picture's name cannot lead out of its task, by its path or by a link.
 func TestPicturesStayInsideTheRun(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret.png")
-	if err := WriteThumbnail(outside, []float32{1}, []int{1, 1, 1}, nil, 0); err != nil {
+	if err := thumbnail.Write(outside, []float32{1}, []int{1, 1, 1}, nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	_, page := made(t, func(dir string) {

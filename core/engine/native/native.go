@@ -41,14 +41,26 @@ func (native) Describe() string {
 	return fmt.Sprintf("%s, %d threads", kernel.Describe(), runtime.GOMAXPROCS(0))
 }
 
-// Cost plans without taking memory. Bytes are exact: weights, packed weights, gradients, velocities, the momentum copy,
+// Cost plans without taking memory, and fails as Compile does where memory is short. Bytes are exact: weights, packed weights, gradients, velocities, the momentum copy,
 // activations, inputs, taps and scratch. StepFLOPs are of the whole batch through every pass and back.
 func (native) Cost(e engine.Program, o engine.Options) (engine.Cost, error) {
-	l, err := planned(e, o)
+	l, err := fitting(e, o)
 	if err != nil {
 		return engine.Cost{}, err
 	}
 	return l.cost, nil
+}
+
+// fitting plans a program and refuses one that needs more memory than there is.
+func fitting(e engine.Program, o engine.Options) (*plan, error) {
+	l, err := planned(e, o)
+	if err != nil {
+		return nil, err
+	}
+	if have, known := availableMemory(); known && l.cost.Bytes > have {
+		return nil, short(e, o, l.cost.Bytes, have)
+	}
+	return l, nil
 }
 
 func planned(e engine.Program, o engine.Options) (*plan, error) {
@@ -66,12 +78,9 @@ func planned(e engine.Program, o engine.Options) (*plan, error) {
 // Compile plans the program, takes all its memory and initialises the weights. Where memory is short it fails with a
 // fault of kind Resource that names what is needed, what there is, and the largest batch that would fit.
 func (native) Compile(e engine.Program, o engine.Options) (engine.Network, error) {
-	l, err := planned(e, o)
+	l, err := fitting(e, o)
 	if err != nil {
 		return nil, err
-	}
-	if have, known := availableMemory(); known && l.cost.Bytes > have {
-		return nil, short(e, o, l.cost.Bytes, have)
 	}
 	memory, err := takeMemory(l.total)
 	if err != nil {
