@@ -15,7 +15,7 @@ import (
 )
 
 // early is printed before main, as libraries like to do.
-var early = func() bool { fmt.Println("printed before the handshake"); return true }()
+var _ = func() bool { fmt.Println("printed before the handshake"); return true }()
 
 func main() {
 	how := ""
@@ -94,7 +94,6 @@ type config struct {
 // scale also misbehaves in the ways that How names.
 type scale struct {
 	config
-	keep []float32
 }
 
 func (a *scale) Plan(f *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
