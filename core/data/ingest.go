@@ -38,7 +38,7 @@ type Options struct {
 const perRead = 256
 
 // Ingest streams the records of the sources through the frame into dir, which must be empty and is left half-filled
-// when it fails: it is meant to be a stage under construction. Memory stays bounded but for 16 bytes an object.
+// when it fails: it is meant to be a stage under construction. Memory stays bounded but for some 40 bytes an object.
 //
 // What cannot be used does not stop it: bad records and second ones of an id are left out, counted and written to
 // bad.jsonl; up to 1 % of pixels that are not finite are set to the record's median of the band. That nothing at all

@@ -475,6 +475,16 @@ func reluBackwardAVX512(a *rowArgs)
 //go:noescape
 func sgdAVX512(a *rowArgs)
 
+// expAVX512 computes, row by row, s1 = exp(k0·s0 − k1).
+//
+//go:noescape
+func expAVX512(a *rowArgs)
+
+// columnMaxAVX512 computes, row by row, p0 = max(p0, k0·s0).
+//
+//go:noescape
+func columnMaxAVX512(a *rowArgs)
+
 // columnSumAVX512 computes, row by row, p0 += s0.
 //
 //go:noescape
@@ -554,6 +564,8 @@ var loopsAVX512 = loops{
 	relu:                  reluAVX512,
 	reluBackward:          reluBackwardAVX512,
 	sgd:                   sgdAVX512,
+	exp:                   expAVX512,
+	columnMax:             columnMaxAVX512,
 	columnSum:             columnSumAVX512,
 	spread:                spreadAVX512,
 	moments:               momentsAVX512,
@@ -847,6 +859,16 @@ func reluBackwardAVX2(a *rowArgs)
 //go:noescape
 func sgdAVX2(a *rowArgs)
 
+// expAVX2 computes, row by row, s1 = exp(k0·s0 − k1).
+//
+//go:noescape
+func expAVX2(a *rowArgs)
+
+// columnMaxAVX2 computes, row by row, p0 = max(p0, k0·s0).
+//
+//go:noescape
+func columnMaxAVX2(a *rowArgs)
+
 // columnSumAVX2 computes, row by row, p0 += s0.
 //
 //go:noescape
@@ -926,6 +948,8 @@ var loopsAVX2 = loops{
 	relu:                  reluAVX2,
 	reluBackward:          reluBackwardAVX2,
 	sgd:                   sgdAVX2,
+	exp:                   expAVX2,
+	columnMax:             columnMaxAVX2,
 	columnSum:             columnSumAVX2,
 	spread:                spreadAVX2,
 	moments:               momentsAVX2,

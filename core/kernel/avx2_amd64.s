@@ -3167,6 +3167,22 @@ row:
 	VZEROUPPER
 	RET
 
+DATA expTable<>+0(SB)/4, $0x42b00000
+DATA expTable<>+4(SB)/4, $0x3fb8aa3b
+DATA expTable<>+8(SB)/4, $0x4b400000
+DATA expTable<>+12(SB)/4, $0x3f317200
+DATA expTable<>+16(SB)/4, $0x35bfbe8e
+DATA expTable<>+20(SB)/4, $0xc2ae0000
+DATA expTable<>+24(SB)/4, $0x3ab60b61
+DATA expTable<>+28(SB)/4, $0x3c088889
+DATA expTable<>+32(SB)/4, $0x3d2aaaab
+DATA expTable<>+36(SB)/4, $0x3e2aaaab
+DATA expTable<>+40(SB)/4, $0x3f000000
+DATA expTable<>+44(SB)/4, $0x3f800000
+DATA expTable<>+48(SB)/4, $0x3f800000
+DATA expTable<>+52(SB)/4, $0x3f800000
+GLOBL expTable<>(SB), RODATA|NOPTR, $56
+
 // func addAVX2(a *rowArgs)
 TEXT ·addAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
@@ -3474,6 +3490,148 @@ next:
 	ADDQ (rowArgs_strides+0)(AX), SI
 	ADDQ (rowArgs_strides+8)(AX), DI
 	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func expAVX2(a *rowArgs)
+TEXT ·expAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VBROADCASTSS (rowArgs_scalars+4)(AX), Y10
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVAPS Y0, Y2
+	VFMSUB213PS Y10, Y9, Y2
+	VBROADCASTSS expTable<>+0(SB), Y3
+	VMINPS Y2, Y3, Y2
+	VBROADCASTSS expTable<>+4(SB), Y3
+	VBROADCASTSS expTable<>+8(SB), Y4
+	VMOVAPS Y2, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VPSLLD $23, Y5, Y6
+	VBROADCASTSS expTable<>+52(SB), Y3
+	VPADDD Y3, Y6, Y6
+	VSUBPS Y4, Y5, Y5
+	VMOVAPS Y2, Y7
+	VBROADCASTSS expTable<>+12(SB), Y3
+	VFNMADD231PS Y3, Y5, Y7
+	VBROADCASTSS expTable<>+16(SB), Y3
+	VFNMADD231PS Y3, Y5, Y7
+	VBROADCASTSS expTable<>+24(SB), Y1
+	VBROADCASTSS expTable<>+28(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+32(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+36(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+40(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+44(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+48(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VMULPS Y6, Y1, Y1
+	VBROADCASTSS expTable<>+20(SB), Y3
+	VCMPPS $0x16, Y3, Y2, Y3
+	VANDPS Y3, Y1, Y1
+	VMOVUPS Y1, (DI)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMOVAPS Y0, Y2
+	VFMSUB213PS Y10, Y9, Y2
+	VBROADCASTSS expTable<>+0(SB), Y3
+	VMINPS Y2, Y3, Y2
+	VBROADCASTSS expTable<>+4(SB), Y3
+	VBROADCASTSS expTable<>+8(SB), Y4
+	VMOVAPS Y2, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VPSLLD $23, Y5, Y6
+	VBROADCASTSS expTable<>+52(SB), Y3
+	VPADDD Y3, Y6, Y6
+	VSUBPS Y4, Y5, Y5
+	VMOVAPS Y2, Y7
+	VBROADCASTSS expTable<>+12(SB), Y3
+	VFNMADD231PS Y3, Y5, Y7
+	VBROADCASTSS expTable<>+16(SB), Y3
+	VFNMADD231PS Y3, Y5, Y7
+	VBROADCASTSS expTable<>+24(SB), Y1
+	VBROADCASTSS expTable<>+28(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+32(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+36(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+40(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+44(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+48(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VMULPS Y6, Y1, Y1
+	VBROADCASTSS expTable<>+20(SB), Y3
+	VCMPPS $0x16, Y3, Y2, Y3
+	VANDPS Y3, Y1, Y1
+	VMASKMOVPS Y1, Y15, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func columnMaxAVX2(a *rowArgs)
+TEXT ·columnMaxAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Y9
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R11)(DX*1), Y5
+	VMULPS Y0, Y9, Y0
+	VMAXPS Y0, Y5, Y5
+	VMOVUPS Y5, (R11)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VMULPS Y0, Y9, Y0
+	VMAXPS Y0, Y5, Y5
+	VMASKMOVPS Y5, Y15, (R11)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
 	DECQ CX
 	JNZ row
 	VZEROUPPER

@@ -8685,6 +8685,22 @@ row:
 	VZEROUPPER
 	RET
 
+DATA expTable<>+0(SB)/4, $0x42b00000
+DATA expTable<>+4(SB)/4, $0x3fb8aa3b
+DATA expTable<>+8(SB)/4, $0x4b400000
+DATA expTable<>+12(SB)/4, $0x3f317200
+DATA expTable<>+16(SB)/4, $0x35bfbe8e
+DATA expTable<>+20(SB)/4, $0xc2ae0000
+DATA expTable<>+24(SB)/4, $0x3ab60b61
+DATA expTable<>+28(SB)/4, $0x3c088889
+DATA expTable<>+32(SB)/4, $0x3d2aaaab
+DATA expTable<>+36(SB)/4, $0x3e2aaaab
+DATA expTable<>+40(SB)/4, $0x3f000000
+DATA expTable<>+44(SB)/4, $0x3f800000
+DATA expTable<>+48(SB)/4, $0x3f800000
+DATA expTable<>+52(SB)/4, $0x3f800000
+GLOBL expTable<>(SB), RODATA|NOPTR, $56
+
 // func addAVX512(a *rowArgs)
 TEXT ·addAVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
@@ -8992,6 +9008,148 @@ next:
 	ADDQ (rowArgs_strides+0)(AX), SI
 	ADDQ (rowArgs_strides+8)(AX), DI
 	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func expAVX512(a *rowArgs)
+TEXT ·expAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_streams+8)(AX), DI
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VBROADCASTSS (rowArgs_scalars+4)(AX), Z10
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVAPS Z0, Z2
+	VFMSUB213PS Z10, Z9, Z2
+	VBROADCASTSS expTable<>+0(SB), Z3
+	VMINPS Z2, Z3, Z2
+	VBROADCASTSS expTable<>+4(SB), Z3
+	VBROADCASTSS expTable<>+8(SB), Z4
+	VMOVAPS Z2, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VPSLLD $23, Z5, Z6
+	VBROADCASTSS expTable<>+52(SB), Z3
+	VPADDD Z3, Z6, Z6
+	VSUBPS Z4, Z5, Z5
+	VMOVAPS Z2, Z7
+	VBROADCASTSS expTable<>+12(SB), Z3
+	VFNMADD231PS Z3, Z5, Z7
+	VBROADCASTSS expTable<>+16(SB), Z3
+	VFNMADD231PS Z3, Z5, Z7
+	VBROADCASTSS expTable<>+24(SB), Z1
+	VBROADCASTSS expTable<>+28(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+32(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+36(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+40(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+44(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+48(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VMULPS Z6, Z1, Z1
+	VBROADCASTSS expTable<>+20(SB), Z3
+	VCMPPS $0x16, Z3, Z2, K2
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS Z1, (DI)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVAPS Z0, Z2
+	VFMSUB213PS Z10, Z9, Z2
+	VBROADCASTSS expTable<>+0(SB), Z3
+	VMINPS Z2, Z3, Z2
+	VBROADCASTSS expTable<>+4(SB), Z3
+	VBROADCASTSS expTable<>+8(SB), Z4
+	VMOVAPS Z2, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VPSLLD $23, Z5, Z6
+	VBROADCASTSS expTable<>+52(SB), Z3
+	VPADDD Z3, Z6, Z6
+	VSUBPS Z4, Z5, Z5
+	VMOVAPS Z2, Z7
+	VBROADCASTSS expTable<>+12(SB), Z3
+	VFNMADD231PS Z3, Z5, Z7
+	VBROADCASTSS expTable<>+16(SB), Z3
+	VFNMADD231PS Z3, Z5, Z7
+	VBROADCASTSS expTable<>+24(SB), Z1
+	VBROADCASTSS expTable<>+28(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+32(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+36(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+40(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+44(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+48(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VMULPS Z6, Z1, Z1
+	VBROADCASTSS expTable<>+20(SB), Z3
+	VCMPPS $0x16, Z3, Z2, K2
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS Z1, K1, (DI)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
+	ADDQ (rowArgs_strides+8)(AX), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func columnMaxAVX512(a *rowArgs)
+TEXT ·columnMaxAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VBROADCASTSS (rowArgs_scalars+0)(AX), Z9
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R11)(DX*1), Z5
+	VMULPS Z0, Z9, Z0
+	VMAXPS Z0, Z5, Z5
+	VMOVUPS Z5, (R11)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VMULPS Z0, Z9, Z0
+	VMAXPS Z0, Z5, Z5
+	VMOVUPS Z5, K1, (R11)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
 	DECQ CX
 	JNZ row
 	VZEROUPPER

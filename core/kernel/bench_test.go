@@ -133,3 +133,53 @@ func BenchmarkConv(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkMemory measures the passes over memory of a layer of 128 × 16 × 16 pixels and 64 channels, in GB/s of values
+// read and written.
+func BenchmarkMemory(b *testing.B) {
+	p := benchPool()
+	defer p.Close()
+	n := Norm{4, 32 * 16 * 16, 64}
+	x, y, z, u := make([]float32, n.length()), make([]float32, n.length()), make([]float32, n.length()), make([]float32, n.length())
+	for i := range x {
+		x[i], y[i], z[i] = float32(i%17)-8, float32(i%13)-6, float32(i%11)-5
+	}
+	k := n.Groups * n.Channels
+	mean, variance, a, c := make([]float32, k), make([]float32, k), make([]float32, k), make([]float32, k)
+	gamma := make([]float32, n.Channels)
+	pool := Conv(32, []int{32, 32}, 64, 64, 3, 2, 1)
+	arg := make([]int32, pool.OutLen())
+	for _, v := range []struct {
+		name   string
+		passes float64 // over a slice like x
+		f      func()
+	}{
+		{"add", 3, func() { p.Add(x, y, z) }},
+		{"relu", 2, func() { p.ReLU(x, y) }},
+		{"sgd", 5, func() { p.SGD(1e-9, 0.9, 1e-9, x, y, z) }},
+		{"statistics", 1, func() { p.BatchNormStatistics(n, x, mean, variance) }},
+		{"apply+relu", 2, func() { p.BatchNormApply(n, x, mean, variance, gamma, gamma, 1e-5, nil, true, y) }},
+		{"apply+add+relu", 3, func() { p.BatchNormApply(n, x, mean, variance, gamma, gamma, 1e-5, z, true, y) }},
+		{"reduce", 3, func() { p.BatchNormReduce(n, z, x, y, mean, variance, 1e-5, a, c) }},
+		{"input gradient", 4, func() { p.BatchNormInputGradient(n, z, x, y, mean, variance, gamma, 1e-5, a, c, u, nil) }},
+		{"max pool", 1.5, func() { p.MaxPool(pool, x, y[:pool.OutLen()], arg) }},
+		{"max pool backward", 1.5, func() { p.MaxPoolBackward(pool, y[:pool.OutLen()], arg, x) }},
+		{"average pool", 1, func() { p.GlobalAveragePool(128, 256, 64, x, y[:128*64]) }},
+		{"softmax", 2, func() { p.Softmax(128, 256*64, 1, x, gamma2(p), y) }},
+	} {
+		b.Run(v.name, func(b *testing.B) {
+			used := processorTime()
+			for b.Loop() {
+				v.f()
+			}
+			bytes := v.passes * 4 * float64(n.length()) * float64(b.N) / 1e9
+			b.ReportMetric(bytes/b.Elapsed().Seconds(), "GB/s")
+			b.ReportMetric(bytes/used(), "GB/s/core")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+var lse128 = make([]float32, 128)
+
+func gamma2(*Pool) []float32 { return lse128 }

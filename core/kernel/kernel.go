@@ -321,7 +321,7 @@ func (p *Pool) LogSumExp(rows, cols int, scale float32, x, lse []float32) {
 	p.rowTasks(rows, cols, logSumExpTask)
 }
 
-// Softmax computes y = exp(scale·x − lse of the row), for lse from LogSumExp. y may be x.
+// Softmax computes y = exp(scale·x − lse of the row), for lse from LogSumExp; e⁻⁸⁷ and less is 0. y may be x.
 func (p *Pool) Softmax(rows, cols int, scale float32, x, lse, y []float32) {
 	want("Softmax", "x", len(x), rows*cols)
 	want("Softmax", "lse", len(lse), rows)

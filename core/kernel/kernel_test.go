@@ -390,3 +390,26 @@ func TestRows(t *testing.T) {
 		c.near("Softmax", soft, want[:half], nil, 1e-7*float64(2+scale))
 	})
 }
+
+func TestExp(t *testing.T) {
+	for _, s := range available() {
+		p := newPool(1, s)
+		var x []float32
+		for v := float32(-86.9); v < 88; v += 0.013 {
+			x = append(x, v)
+		}
+		x = append(x, 0, -87, -100, float32(math.Inf(-1)), float32(math.NaN()), 88, 89, float32(math.Inf(1)))
+		y := make([]float32, len(x))
+		p.Softmax(1, len(x), 1, x, []float32{0}, y)
+		for i, v := range x {
+			want := math.Exp(math.Min(float64(v), 88))
+			if v <= -87 {
+				want = 0
+			}
+			if d := math.Abs(float64(y[i])/want - 1); d > 2e-7 && want != 0 || want == 0 && y[i] != 0 || (v != v) != (y[i] != y[i]) {
+				t.Errorf("%s: exp(%v) is %v, want %v", s.name, v, y[i], want)
+			}
+		}
+		p.Close()
+	}
+}

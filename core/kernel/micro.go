@@ -83,6 +83,7 @@ type loops struct {
 	normalise, normaliseReLU, normaliseAdd, normaliseAddReLU  func(*rowArgs)
 	reduce, reduceMasked                                      func(*rowArgs)
 	inputGradient, inputGradientMasked, inputGradientResidual func(*rowArgs)
+	exp, columnMax                                            func(*rowArgs)
 	maxPool, maxPoolBackward                                  func(*rowArgs)
 }
 

@@ -95,6 +95,18 @@ var portableLoops = loops{
 			w[i] -= a.scalars[0] * u
 		}
 	}),
+	exp: loop(func(a *rowArgs, s *[5][]float32, _ *[4][]float32) {
+		y := s[1]
+		for i, v := range s[0] {
+			y[i] = exp(a.scalars[0]*v - a.scalars[1])
+		}
+	}),
+	columnMax: loop(func(a *rowArgs, s *[5][]float32, p *[4][]float32) {
+		top := p[0]
+		for i, v := range s[0] {
+			top[i] = max(top[i], a.scalars[0]*v)
+		}
+	}),
 	columnSum: loop(func(_ *rowArgs, s *[5][]float32, p *[4][]float32) {
 		sum := p[0]
 		for i, v := range s[0] {

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // rowTasks runs a job over rows of so many columns, several to a task.
 func (p *Pool) rowTasks(rows, cols int, task func(p *Pool, w *worker, task int)) {
@@ -60,16 +63,27 @@ func normalizeBackwardTask(p *Pool, _ *worker, task int) {
 	})
 }
 
-func logSumExpTask(p *Pool, _ *worker, task int) {
+// lanes is how many sums or maxima of a long row are kept side by side.
+const lanes = 16
+
+// expBlock is how many values of a row are worked on at a time.
+const expBlock = 1024
+
+func logSumExpTask(p *Pool, w *worker, task int) {
 	c := &p.call
+	w.sums = grow(w.sums, lanes+expBlock)
+	side, block := w.sums[:lanes], w.sums[lanes:]
+	a := &w.row
 	c.eachRow(task, func(r int) {
 		x := c.streams[0][r*c.cols : (r+1)*c.cols]
 		scale := c.scalars[0]
 		top := float32(math.Inf(-1))
-		for _, v := range x {
-			if v *= scale; !(v <= top) {
-				top = v
-			}
+		for i := range side {
+			side[i] = top
+		}
+		p.fold(a, p.set.loops.columnMax, scale, x, side)
+		for _, v := range side {
+			top = max(top, v)
 		}
 		if math.IsInf(float64(top), 0) || top != top {
 			c.streams[1][r] = top
@@ -77,32 +91,51 @@ func logSumExpTask(p *Pool, _ *worker, task int) {
 		}
 		var sum float64
 		for len(x) > 0 {
-			n := min(len(x), 64)
-			var part float32
-			for _, v := range x[:n] {
-				part += exp(scale*v - top)
+			part := block[:min(len(x), expBlock)]
+			*a = rowArgs{rows: 1, scalars: [3]float32{scale, top}}
+			a.columns(p.set, len(part))
+			a.stream(0, x, 0, 0)
+			a.stream(1, part, 0, 0)
+			p.set.loops.exp(a)
+			clear(side)
+			p.fold(a, p.set.loops.columnSum, 1, part, side)
+			for _, v := range side {
+				sum += float64(v)
 			}
-			sum += float64(part)
-			x = x[n:]
+			x = x[len(part):]
 		}
 		c.streams[1][r] = float32(float64(top) + math.Log(sum))
 	})
 }
 
-func softmaxTask(p *Pool, _ *worker, task int) {
-	c := &p.call
-	c.eachRow(task, func(r int) {
-		x, y := c.streams[0][r*c.cols:(r+1)*c.cols], c.streams[2][r*c.cols:(r+1)*c.cols]
-		scale, lse := c.scalars[0], c.streams[1][r]
-		for i, v := range x {
-			y[i] = exp(scale*v - lse)
+// fold runs a loop with one parameter over x as rows of 16 lanes, the last one perhaps shorter.
+func (p *Pool) fold(a *rowArgs, loop func(*rowArgs), scale float32, x, side []float32) {
+	for _, part := range [2]struct{ from, rows, cols int }{{0, len(x) / lanes, lanes}, {len(x) / lanes * lanes, 1, len(x) % lanes}} {
+		if part.rows == 0 || part.cols == 0 {
+			continue
 		}
+		*a = rowArgs{rows: int64(part.rows), scalars: [3]float32{scale}}
+		a.columns(p.set, part.cols)
+		a.stream(0, x, part.from, lanes)
+		a.params[0] = unsafe.Pointer(&side[0])
+		loop(a)
+	}
+}
+
+func softmaxTask(p *Pool, w *worker, task int) {
+	c := &p.call
+	a := &w.row
+	c.eachRow(task, func(r int) {
+		*a = rowArgs{rows: 1, scalars: [3]float32{c.scalars[0], c.streams[1][r]}}
+		a.columns(p.set, c.cols)
+		a.stream(0, c.streams[0], r*c.cols, 0)
+		a.stream(1, c.streams[2], r*c.cols, 0)
+		p.set.loops.exp(a)
 	})
 }
 
 // exp is eˣ to about one unit in the last place: x = n·ln 2 + r with |r| ≤ ½ ln 2, in two parts, then a polynomial of
-// degree six (Taylor's, whose remainder is below 2⁻²⁶ there) scaled by 2ⁿ. Below −87 it gives 0, above 88 what math.Exp
-// gives.
+// degree six (Taylor's, whose remainder is below 2⁻²⁶ there) scaled by 2ⁿ. At most −87 it gives 0, above 88 e⁸⁸.
 func exp(x float32) float32 {
 	if !(x > -87) {
 		if x != x {
@@ -110,9 +143,7 @@ func exp(x float32) float32 {
 		}
 		return 0
 	}
-	if x > 88 {
-		return float32(math.Exp(float64(x)))
-	}
+	x = min(x, 88)
 	const magic = 1.5 * (1 << 23) // adding it rounds to a whole number
 	n := x*(1/math.Ln2) + magic
 	k := int32(math.Float32bits(n)) - int32(math.Float32bits(magic))

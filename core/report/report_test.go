@@ -18,8 +18,8 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
-	"github.com/asterism-ssl/asterism/core/report/thumbnail"
 	"github.com/asterism-ssl/asterism/core/report/reporttest"
+	"github.com/asterism-ssl/asterism/core/report/thumbnail"
 	"github.com/asterism-ssl/asterism/core/run"
 )
 

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Registers of the row loops, the same in both sets: streams 0–4, parameters 5–8, scalars 9–11, two for the body, zero and
 // the mask.
@@ -38,6 +41,11 @@ var rowLoops = []rowLoop{
 		o.op("VFMADD231PS", 2, scalar+2, 0)
 		o.op("VFMADD213PS", 0, scalar+1, 1)
 		o.op("VFNMADD231PS", 1, scalar, 2)
+	}},
+	{name: "exp", doc: "s1 = exp(k0·s0 − k1)", loads: "0", stores: "1", scalars: 2, body: func(o *out) { o.exp() }},
+	{name: "columnMax", doc: "p0 = max(p0, k0·s0)", loads: "0", sums: "0", scalars: 1, body: func(o *out) {
+		o.op("VMULPS", 0, scalar, 0)
+		o.op("VMAXPS", 0, param, param)
 	}},
 	{name: "columnSum", doc: "p0 += s0", loads: "0", sums: "0", body: func(o *out) { o.op("VADDPS", 0, param, param) }},
 	{name: "spread", doc: "s0 = p0", stores: "0", params: "0", body: func(o *out) { o.op("VMOVAPS", param, 0) }},
@@ -143,8 +151,62 @@ func (o *out) inputGradient() {
 	o.op("VMOVAPS", 0, 3)
 }
 
+// expTable holds the constants of exp, as bits of float32 except for the last, an exponent's bias.
+var expTable = []uint32{
+	math.Float32bits(88), math.Float32bits(1 / math.Ln2), math.Float32bits(1.5 * (1 << 23)),
+	math.Float32bits(0.693145751953125), math.Float32bits(1.42860682030941723212e-6), math.Float32bits(-87),
+	math.Float32bits(1. / 720), math.Float32bits(1. / 120), math.Float32bits(1. / 24), math.Float32bits(1. / 6),
+	math.Float32bits(1. / 2), math.Float32bits(1), math.Float32bits(1), 127 << 23,
+}
+
+// exp writes what exp in softmax.go does, on stream 0 into stream 1.
+func (o *out) exp() {
+	constant := func(i, to int) { o.p("VBROADCASTSS expTable<>+%d(SB), %s", 4*i, o.v(to)) }
+	o.op("VMOVAPS", 0, 2)
+	o.op("VFMSUB213PS", scalar+1, scalar, 2)
+	constant(0, 3)
+	o.op("VMINPS", 2, 3, 2)
+	constant(1, 3)
+	constant(2, 4)
+	o.op("VMOVAPS", 2, 5)
+	o.op("VFMADD213PS", 4, 3, 5) // n + magic
+	o.p("VPSLLD $23, %s, %s", o.v(5), o.v(6))
+	constant(13, 3)
+	o.op("VPADDD", 3, 6, 6) // 2ⁿ
+	o.op("VSUBPS", 4, 5, 5) // n
+	o.op("VMOVAPS", 2, 7)
+	constant(3, 3)
+	o.op("VFNMADD231PS", 3, 5, 7)
+	constant(4, 3)
+	o.op("VFNMADD231PS", 3, 5, 7) // r
+	constant(6, 1)
+	for i := 7; i <= 12; i++ {
+		constant(i, 3)
+		o.op("VFMADD213PS", 3, 7, 1)
+	}
+	o.op("VMULPS", 6, 1, 1)
+	constant(5, 3)
+	if o.masked {
+		o.p("VCMPPS $0x16, Z3, Z2, K2") // not at most, or NaN
+		o.p("VMOVAPS.Z Z1, K2, Z1")
+		return
+	}
+	o.p("VCMPPS $0x16, Y3, Y2, Y3")
+	o.op("VANDPS", 3, 1, 1)
+}
+
+// expData writes the constants of exp.
+func (o *out) expData() {
+	fmt.Fprintf(&o.text, "\n")
+	for i, v := range expTable {
+		fmt.Fprintf(&o.text, "DATA expTable<>+%d(SB)/4, $0x%08x\n", 4*i, v)
+	}
+	fmt.Fprintf(&o.text, "GLOBL expTable<>(SB), RODATA|NOPTR, $%d\n", 4*len(expTable))
+}
+
 // rowLoops writes every row loop and the table of them.
 func (o *out) rowLoops() {
+	o.expData()
 	streams := []string{"SI", "DI", "R8", "R9", "R10"}
 	params := []string{"R11", "R12", "R13", "R15"}
 	for _, l := range rowLoops {
