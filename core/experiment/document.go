@@ -34,28 +34,30 @@ type Field struct {
 
 // Document reads the documentation of a component's configuration out of its schema.
 func Document(s Schema) (*Documentation, error) {
-	v, err := compile(cuecontext.New(), s)
+	ctx := cuecontext.New()
+	v, err := compile(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("the schema of %s is broken: %w", s.Name, err)
 	}
 	d := &Documentation{Component: s.Name, Kind: noun(s.Kind), Revision: s.Revision, Doc: doc(v), Fields: []Field{}}
-	d.read(v, path{}, true)
+	d.read(ctx, v, path{}, true)
 	return d, nil
 }
 
 // DocumentExperiment reads the documentation of the language of experiments out of its schema.
 func DocumentExperiment() (*Documentation, error) {
-	v := cuecontext.New().CompileString(schemas.Experiment, cue.Filename(languageFile)).LookupPath(cue.MakePath(cue.Def("Experiment")))
+	ctx := cuecontext.New()
+	v := ctx.CompileString(schemas.Experiment, cue.Filename(languageFile)).LookupPath(cue.MakePath(cue.Def("Experiment")))
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
 	d := &Documentation{Doc: doc(v), Fields: []Field{}}
-	d.read(v, path{}, false)
+	d.read(ctx, v, path{}, false)
 	return d, nil
 }
 
 // read adds the fields of a struct and of what lies within.
-func (d *Documentation) read(s cue.Value, p path, inComponent bool) {
+func (d *Documentation) read(ctx *cue.Context, s cue.Value, p path, inComponent bool) {
 	add := func(f field, v cue.Value, p path, note string) {
 		entry := Field{Path: p.String(), Type: words(v), Required: f.required, Doc: note}
 		kind, isComponent := p.kind()
@@ -77,7 +79,7 @@ func (d *Documentation) read(s cue.Value, p path, inComponent bool) {
 		}
 		d.Fields = append(d.Fields, entry)
 		if v.IncompleteKind() == cue.StructKind {
-			d.read(v, p, inComponent)
+			d.read(ctx, v, p, inComponent)
 		}
 	}
 	fields, names := fieldsOf(s)
@@ -89,7 +91,7 @@ func (d *Documentation) read(s cue.Value, p path, inComponent bool) {
 		// Any name that the pattern allows leads to what it holds.
 		const trial = "x"
 		if s.Allows(cue.Str(trial)) {
-			v := s.Unify(s.Context().CompileString("{" + trial + ": _}")).LookupPath(cue.MakePath(cue.Str(trial)))
+			v := s.Unify(ctx.CompileString("{" + trial + ": _}")).LookupPath(cue.MakePath(cue.Str(trial)))
 			if v.Exists() {
 				add(field{optional: true}, v, p.field("<name>"), comment(pattern))
 			}
