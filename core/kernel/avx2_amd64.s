@@ -3173,15 +3173,16 @@ DATA expTable<>+8(SB)/4, $0x4b400000
 DATA expTable<>+12(SB)/4, $0x3f317200
 DATA expTable<>+16(SB)/4, $0x35bfbe8e
 DATA expTable<>+20(SB)/4, $0xc2ae0000
-DATA expTable<>+24(SB)/4, $0x3ab60b61
-DATA expTable<>+28(SB)/4, $0x3c088889
-DATA expTable<>+32(SB)/4, $0x3d2aaaab
-DATA expTable<>+36(SB)/4, $0x3e2aaaab
-DATA expTable<>+40(SB)/4, $0x3f000000
-DATA expTable<>+44(SB)/4, $0x3f800000
+DATA expTable<>+24(SB)/4, $0x39500d01
+DATA expTable<>+28(SB)/4, $0x3ab60b61
+DATA expTable<>+32(SB)/4, $0x3c088889
+DATA expTable<>+36(SB)/4, $0x3d2aaaab
+DATA expTable<>+40(SB)/4, $0x3e2aaaab
+DATA expTable<>+44(SB)/4, $0x3f000000
 DATA expTable<>+48(SB)/4, $0x3f800000
 DATA expTable<>+52(SB)/4, $0x3f800000
-GLOBL expTable<>(SB), RODATA|NOPTR, $56
+DATA expTable<>+56(SB)/4, $0x3f800000
+GLOBL expTable<>(SB), RODATA|NOPTR, $60
 
 // func addAVX2(a *rowArgs)
 TEXT ·addAVX2(SB), NOSPLIT, $0-8
@@ -3522,7 +3523,7 @@ column:
 	VMOVAPS Y2, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VPSLLD $23, Y5, Y6
-	VBROADCASTSS expTable<>+52(SB), Y3
+	VBROADCASTSS expTable<>+56(SB), Y3
 	VPADDD Y3, Y6, Y6
 	VSUBPS Y4, Y5, Y5
 	VMOVAPS Y2, Y7
@@ -3542,6 +3543,8 @@ column:
 	VBROADCASTSS expTable<>+44(SB), Y3
 	VFMADD213PS Y3, Y7, Y1
 	VBROADCASTSS expTable<>+48(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+52(SB), Y3
 	VFMADD213PS Y3, Y7, Y1
 	VMULPS Y6, Y1, Y1
 	VBROADCASTSS expTable<>+20(SB), Y3
@@ -3564,7 +3567,7 @@ tail:
 	VMOVAPS Y2, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VPSLLD $23, Y5, Y6
-	VBROADCASTSS expTable<>+52(SB), Y3
+	VBROADCASTSS expTable<>+56(SB), Y3
 	VPADDD Y3, Y6, Y6
 	VSUBPS Y4, Y5, Y5
 	VMOVAPS Y2, Y7
@@ -3584,6 +3587,8 @@ tail:
 	VBROADCASTSS expTable<>+44(SB), Y3
 	VFMADD213PS Y3, Y7, Y1
 	VBROADCASTSS expTable<>+48(SB), Y3
+	VFMADD213PS Y3, Y7, Y1
+	VBROADCASTSS expTable<>+52(SB), Y3
 	VFMADD213PS Y3, Y7, Y1
 	VMULPS Y6, Y1, Y1
 	VBROADCASTSS expTable<>+20(SB), Y3

@@ -8691,15 +8691,16 @@ DATA expTable<>+8(SB)/4, $0x4b400000
 DATA expTable<>+12(SB)/4, $0x3f317200
 DATA expTable<>+16(SB)/4, $0x35bfbe8e
 DATA expTable<>+20(SB)/4, $0xc2ae0000
-DATA expTable<>+24(SB)/4, $0x3ab60b61
-DATA expTable<>+28(SB)/4, $0x3c088889
-DATA expTable<>+32(SB)/4, $0x3d2aaaab
-DATA expTable<>+36(SB)/4, $0x3e2aaaab
-DATA expTable<>+40(SB)/4, $0x3f000000
-DATA expTable<>+44(SB)/4, $0x3f800000
+DATA expTable<>+24(SB)/4, $0x39500d01
+DATA expTable<>+28(SB)/4, $0x3ab60b61
+DATA expTable<>+32(SB)/4, $0x3c088889
+DATA expTable<>+36(SB)/4, $0x3d2aaaab
+DATA expTable<>+40(SB)/4, $0x3e2aaaab
+DATA expTable<>+44(SB)/4, $0x3f000000
 DATA expTable<>+48(SB)/4, $0x3f800000
 DATA expTable<>+52(SB)/4, $0x3f800000
-GLOBL expTable<>(SB), RODATA|NOPTR, $56
+DATA expTable<>+56(SB)/4, $0x3f800000
+GLOBL expTable<>(SB), RODATA|NOPTR, $60
 
 // func addAVX512(a *rowArgs)
 TEXT ·addAVX512(SB), NOSPLIT, $0-8
@@ -9040,7 +9041,7 @@ column:
 	VMOVAPS Z2, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VPSLLD $23, Z5, Z6
-	VBROADCASTSS expTable<>+52(SB), Z3
+	VBROADCASTSS expTable<>+56(SB), Z3
 	VPADDD Z3, Z6, Z6
 	VSUBPS Z4, Z5, Z5
 	VMOVAPS Z2, Z7
@@ -9060,6 +9061,8 @@ column:
 	VBROADCASTSS expTable<>+44(SB), Z3
 	VFMADD213PS Z3, Z7, Z1
 	VBROADCASTSS expTable<>+48(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+52(SB), Z3
 	VFMADD213PS Z3, Z7, Z1
 	VMULPS Z6, Z1, Z1
 	VBROADCASTSS expTable<>+20(SB), Z3
@@ -9082,7 +9085,7 @@ tail:
 	VMOVAPS Z2, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VPSLLD $23, Z5, Z6
-	VBROADCASTSS expTable<>+52(SB), Z3
+	VBROADCASTSS expTable<>+56(SB), Z3
 	VPADDD Z3, Z6, Z6
 	VSUBPS Z4, Z5, Z5
 	VMOVAPS Z2, Z7
@@ -9102,6 +9105,8 @@ tail:
 	VBROADCASTSS expTable<>+44(SB), Z3
 	VFMADD213PS Z3, Z7, Z1
 	VBROADCASTSS expTable<>+48(SB), Z3
+	VFMADD213PS Z3, Z7, Z1
+	VBROADCASTSS expTable<>+52(SB), Z3
 	VFMADD213PS Z3, Z7, Z1
 	VMULPS Z6, Z1, Z1
 	VBROADCASTSS expTable<>+20(SB), Z3

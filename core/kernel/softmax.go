@@ -134,8 +134,8 @@ func softmaxTask(p *Pool, w *worker, task int) {
 	})
 }
 
-// exp is eˣ to about one unit in the last place: x = n·ln 2 + r with |r| ≤ ½ ln 2, in two parts, then a polynomial of
-// degree six (Taylor's, whose remainder is below 2⁻²⁶ there) scaled by 2ⁿ. At most −87 it gives 0, above 88 e⁸⁸.
+// exp is eˣ to about two units in the last place: x = n·ln 2 + r with |r| ≤ ½ ln 2, in two parts, then a polynomial of
+// degree seven (Taylor's, whose remainder is below 2⁻²⁷ there) scaled by 2ⁿ. At most −87 it gives 0, above 88 e⁸⁸.
 func exp(x float32) float32 {
 	if !(x > -87) {
 		if x != x {
@@ -149,6 +149,6 @@ func exp(x float32) float32 {
 	k := int32(math.Float32bits(n)) - int32(math.Float32bits(magic))
 	n -= magic
 	r := (x - n*0.693145751953125) - n*1.42860682030941723212e-6
-	e := 1 + r*(1+r*(1./2+r*(1./6+r*(1./24+r*(1./120+r*(1./720))))))
+	e := 1 + r*(1+r*(1./2+r*(1./6+r*(1./24+r*(1./120+r*(1./720+r*(1./5040)))))))
 	return e * math.Float32frombits(uint32(k+127)<<23)
 }

@@ -155,7 +155,7 @@ func (o *out) inputGradient() {
 var expTable = []uint32{
 	math.Float32bits(88), math.Float32bits(1 / math.Ln2), math.Float32bits(1.5 * (1 << 23)),
 	math.Float32bits(0.693145751953125), math.Float32bits(1.42860682030941723212e-6), math.Float32bits(-87),
-	math.Float32bits(1. / 720), math.Float32bits(1. / 120), math.Float32bits(1. / 24), math.Float32bits(1. / 6),
+	math.Float32bits(1. / 5040), math.Float32bits(1. / 720), math.Float32bits(1. / 120), math.Float32bits(1. / 24), math.Float32bits(1. / 6),
 	math.Float32bits(1. / 2), math.Float32bits(1), math.Float32bits(1), 127 << 23,
 }
 
@@ -171,7 +171,7 @@ func (o *out) exp() {
 	o.op("VMOVAPS", 2, 5)
 	o.op("VFMADD213PS", 4, 3, 5) // n + magic
 	o.p("VPSLLD $23, %s, %s", o.v(5), o.v(6))
-	constant(13, 3)
+	constant(14, 3)
 	o.op("VPADDD", 3, 6, 6) // 2ⁿ
 	o.op("VSUBPS", 4, 5, 5) // n
 	o.op("VMOVAPS", 2, 7)
@@ -180,7 +180,7 @@ func (o *out) exp() {
 	constant(4, 3)
 	o.op("VFNMADD231PS", 3, 5, 7) // r
 	constant(6, 1)
-	for i := 7; i <= 12; i++ {
+	for i := 7; i <= 13; i++ {
 		constant(i, 3)
 		o.op("VFMADD213PS", 3, 7, 1)
 	}
