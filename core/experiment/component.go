@@ -69,11 +69,15 @@ func (c *checker) advise(name string, kind protocol.Kind) string {
 
 // notAComponent reports a value where a component belongs.
 func (c *checker) notAComponent(g cue.Value, p path, at string, kind protocol.Kind) {
-	example := c.example(kind)
-	if s, err := g.String(); err == nil && strings.Contains(s, ".") {
-		example = s
+	example, do := c.example(kind), ""
+	if s, err := g.String(); err == nil && s != "" {
+		if contains(c.named(kind), s) {
+			example = s
+		} else {
+			do = c.advise(s, kind)
+		}
 	}
-	c.fault(p, at, fmt.Sprintf("%s is not allowed: must be %s, such as {%q: {…}}", found(g), article(kind), example), "")
+	c.fault(p, at, fmt.Sprintf("%s is not allowed: must be %s, such as {%q: {…}}", found(g), article(kind), example), do)
 }
 
 // noSuchComponent reports a key without a dot where a component belongs.

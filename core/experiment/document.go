@@ -132,7 +132,7 @@ func (d *Documentation) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "%s: %s, revision %d\n", d.Component, d.Kind, d.Revision)
 	}
 	if d.Doc != "" {
-		b.WriteString(d.Doc + "\n")
+		b.WriteString(strings.Join(wrap(d.Doc, 96), "\n") + "\n")
 	}
 	if len(d.Fields) == 0 {
 		b.WriteString("\nNothing to configure.\n")
