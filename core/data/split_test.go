@@ -12,10 +12,10 @@ import (
 )
 
 func TestMoreObjectsMoveNone(t *testing.T) {
-	all := many(400)
+	all := many(150)
 	whole, _ := stored(t, Frame{}, Options{}, all)
 	rapid.Check(t, func(rt *rapid.T) {
-		order := rapid.Permutation(indices(400)).Draw(rt, "order")[:rapid.IntRange(1, 400).Draw(rt, "n")]
+		order := rapid.Permutation(indices(150)).Draw(rt, "order")[:rapid.IntRange(1, 150).Draw(rt, "n")]
 		by := rapid.SampledFrom([]string{"id", "tile", "z"}).Draw(rt, "by")
 		seed := rapid.Uint64().Draw(rt, "seed")
 		valid, test := rapid.Float64Range(0, 0.3).Draw(rt, "valid"), rapid.Float64Range(0, 0.3).Draw(rt, "test")
@@ -35,7 +35,7 @@ func TestMoreObjectsMoveNone(t *testing.T) {
 			wantFault(t, errB, fault.Data, "training")
 			return
 		}
-		if len(a.Train)+len(a.Valid)+len(a.Test) != 400 || !slices.IsSorted(a.Train) || !slices.IsSorted(a.Valid) || !slices.IsSorted(a.Test) {
+		if len(a.Train)+len(a.Valid)+len(a.Test) != 150 || !slices.IsSorted(a.Train) || !slices.IsSorted(a.Valid) || !slices.IsSorted(a.Test) {
 			rt.Fatalf("the parts are not the rows: %v", a)
 		}
 		for row, i := range order {
