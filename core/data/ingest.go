@@ -74,7 +74,7 @@ func Ingest(ctx context.Context, dir string, sources []Source, f Frame, o Option
 	if o.shardBytes == 0 {
 		o.shardBytes = 1 << 30
 	}
-	rows := int(max(1, o.batchBytes/wide))
+	rows := int(max(1, min(o.batchBytes/wide, int64(total), 1<<16)))
 	w, err := newWriter(dir, l, rows, o.shardBytes)
 	if err != nil {
 		return nil, unwritten(dir, err)
