@@ -101,13 +101,19 @@ func (p *process) explain(f *fault.Error, d *protocol.Fault) {
 func (p *process) crashed(f *fault.Error, name string) {
 	p.child.ended(2 * time.Second)
 	f.Log = p.output.tail()
-	f.What = fmt.Sprintf("the plugin's process ended during %s (%s)", name, p.child.how())
+	f.What = fmt.Sprintf("the plugin's process ended during %s (%s)", p.last(name), p.child.how())
 	f.Do = "report this to the plugin's author with the output below"
 	if said := lastWords(f.Log); said != "" {
 		f.What += ": " + said
 	} else if strings.Contains(p.child.how(), "killed") {
 		f.Do = "the system may have ended it for lack of memory: try a smaller batch, or look into the system's log"
 	}
+}
+
+// last gives the name of the call in which the process ended: the first that found it so.
+func (p *process) last(name string) string {
+	p.ended.CompareAndSwap(nil, &name)
+	return *p.ended.Load()
 }
 
 // lastWords finds what a dying process said: the panic of a Go program, the exception of a Python one.

@@ -64,7 +64,7 @@ func (l *logs) String() string {
 // find waits for a line that begins so and gives the rest of it.
 func (l *logs) find(t *testing.T, prefix string) string {
 	t.Helper()
-	for range 200 {
+	for range 2000 {
 		for line := range strings.Lines(l.String()) {
 			if rest, ok := strings.CutPrefix(line, prefix); ok && strings.HasSuffix(rest, "\n") {
 				return strings.TrimSpace(rest)
@@ -84,7 +84,7 @@ func host(t testing.TB, arguments ...string) (*plugin.Host, *logs) {
 			return plugin.Spec{Name: name, Command: append([]string{liar}, arguments...)}, nil
 		}
 		return plugin.Spec{Name: "misfit", Version: "1.2.3", Command: append([]string{misfit}, arguments...), Env: []string{"OMP_NUM_THREADS=3", "OWN=mine"}}, nil
-	}, plugin.Options{Log: l, StartTimeout: 5 * time.Second})
+	}, plugin.Options{Log: l, StartTimeout: 30 * time.Second})
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
 			t.Error(err)
@@ -159,7 +159,7 @@ func gone(pid string) bool {
 
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for range 300 {
+	for range 2000 {
 		if f() {
 			return
 		}

@@ -30,6 +30,7 @@ type process struct {
 	channel     *protocol.Channel
 	output      *output
 	description *protocol.Description
+	ended       atomic.Pointer[string] // the call that found the process ended
 
 	control      protocol.PluginClient
 	dataset      protocol.DatasetClient

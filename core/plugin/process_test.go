@@ -79,7 +79,7 @@ func TestHangAtStart(t *testing.T) {
 	start := time.Now()
 	_, err := apply(t, h, double, 1)
 	isFault(t, err, fault.Plugin, "did not start within 500ms", "waiting for a licence server", "run it by hand: "+misfit+" hang")
-	if time.Since(start) > 4*time.Second {
+	if time.Since(start) > time.Minute {
 		t.Errorf("it took %v", time.Since(start))
 	}
 	// And who does not want to wait so long does not have to.
@@ -111,7 +111,7 @@ func TestCrashInACall(t *testing.T) {
 		"| printed just before the end", "main.go")
 	// The next call says the same and does not hang.
 	_, err = apply(t, h, double, 1)
-	isFault(t, err, fault.Plugin, "the moon fell down")
+	isFault(t, err, fault.Plugin, "ended during Apply", "the moon fell down")
 
 	h, _ = host(t)
 	_, err = apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "exit"}`)}, 1)
@@ -142,7 +142,7 @@ func TestCancelledCall(t *testing.T) {
 	isFault(t, err, fault.Cancelled, "interrupted during Apply")
 	// Closing does not wait for the component, which sleeps for an hour.
 	start := time.Now()
-	if err := h.Close(); err != nil || time.Since(start) > 5*time.Second {
+	if err := h.Close(); err != nil || time.Since(start) > time.Minute {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 	_, err = h.Encoder(background, ref("misfit.tiny", "{}"), []int64{1})

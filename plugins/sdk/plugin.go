@@ -1,6 +1,8 @@
 // Package sdk is what plugin authors import: implement one small interface, write a CUE schema, call Serve.
 //
-// The SDK does the rest: the handshake, batching, threads, shared memory, errors, logs, and ending with the host.
+// The SDK does the rest: the handshake, batching, threads, shared memory, errors, logs, and ending with the host. What a
+// component prints goes to the log. A panic is an error of the component and does not end the process. An instance that
+// has a method Close() error is closed when the host lets go of it.
 package sdk
 
 import (
