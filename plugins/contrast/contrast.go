@@ -9,8 +9,6 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
-	"runtime"
-	"sync"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 )
@@ -85,20 +83,6 @@ func spread(z []float32, dim int) float64 {
 		total += math.Sqrt(max(0, square/float64(rows)-mean*mean))
 	}
 	return total / math.Sqrt(float64(dim))
-}
-
-// each calls f for 0 ≤ i < n on all cores. What f does for one i may not depend on another.
-func each(n int, f func(i int)) {
-	workers := min(runtime.GOMAXPROCS(0), n)
-	var wait sync.WaitGroup
-	for w := range workers {
-		wait.Go(func() {
-			for i := n * w / workers; i < n*(w+1)/workers; i++ {
-				f(i)
-			}
-		})
-	}
-	wait.Wait()
 }
 
 // tap finds an embedding of the step and checks its size.

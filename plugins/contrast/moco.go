@@ -154,7 +154,7 @@ func (m *moco) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 func (m *moco) infoNCE(q, k, dq []float32) {
 	dim, scale := m.Dim, 1/m.Temperature
 	sdk.MatMulNT(m.batch, m.Queue, dim, q, m.queue, m.logits)
-	each(m.batch, func(i int) {
+	sdk.Parallel(m.batch, func(i int) {
 		row := m.logits[i*m.Queue : (i+1)*m.Queue]
 		m.positive[i] = dot(q[i*dim:(i+1)*dim], k[i*dim:(i+1)*dim])
 		hardest := float64(slices.Max(row))

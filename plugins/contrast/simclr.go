@@ -100,7 +100,7 @@ func (m *simclr) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 func (m *simclr) ntXent() {
 	n, dim, scale := 2*m.batch, m.Dim, 1/m.Temperature
 	sdk.MatMulNT(n, n, dim, m.z, m.z, m.logits)
-	each(n, func(i int) {
+	sdk.Parallel(n, func(i int) {
 		row, other := m.logits[i*n:(i+1)*n], (i+m.batch)%n
 		m.positive[i] = float64(row[other])
 		hardest := math.Inf(-1)
@@ -126,7 +126,7 @@ func (m *simclr) ntXent() {
 	})
 	// Each similarity belongs to two rows: an embedding is pulled as query and as answer.
 	share := float32(scale / float64(n))
-	each(n, func(i int) {
+	sdk.Parallel(n, func(i int) {
 		for j := range n {
 			m.weights[i*n+j] = (m.logits[i*n+j] + m.logits[j*n+i]) * share
 		}

@@ -284,6 +284,7 @@ func TestRefusals(t *testing.T) {
 		{"corrupt", ``, "", "none of the 1 files"},
 		{"images", `table: "/nowhere.csv"`, "", "no such file"},
 		{"images", fmt.Sprintf(`table: %q, columns: ["redshif"]`, table), "columns.0", `has no column "redshif"`},
+		{"images", fmt.Sprintf(`table: %q, columns: ["name", "Red"]`, table), "columns.1", `has no column "Red"`},
 		{"images", fmt.Sprintf(`table: %q, id: "PGC"`, table), "id", `has no column "PGC"`},
 		{"images", fmt.Sprintf(`table: %q, file: "path"`, table), "file", `has no column "path"`},
 		{"images", fmt.Sprintf(`table: %q`, filepath.Join(root, "other.csv")), "", "no row of the table other.csv belongs to a file"},
@@ -302,7 +303,7 @@ func TestRefusals(t *testing.T) {
 		if errors.As(err, &f) != (c.field != "") || f.Field != c.field || c.field == "" && !errors.As(err, &d) || f.Advice+d.Advice == "" {
 			t.Errorf("%s %s: %#v", c.folder, c.config, err)
 		}
-		if c.field == "columns.0" && !strings.HasPrefix(f.Advice, `did you mean "redshift"?`) {
+		if strings.HasPrefix(c.field, "columns") && !strings.HasPrefix(f.Advice, `did you mean "redshift"?`) {
 			t.Errorf("advice %q", f.Advice)
 		}
 	}

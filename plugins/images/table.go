@@ -210,7 +210,11 @@ func (t *table) column(i int) (values []any, numbers bool) {
 func (t *table) noColumn(name string) (what, advice string) {
 	best, distance := "", len(name)/2+2
 	for _, n := range t.names {
-		if d := edits(strings.ToLower(name), strings.ToLower(n)); d < distance {
+		d := edits(strings.ToLower(name), strings.ToLower(n))
+		if strings.HasPrefix(strings.ToLower(n), strings.ToLower(name)) {
+			d = 1
+		}
+		if d < distance {
 			best, distance = n, d
 		}
 	}

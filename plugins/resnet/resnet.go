@@ -58,7 +58,7 @@ func (n *network) Describe(input []int64) (*sdk.Model, error) {
 			if n.Stem == "imagenet" && size >= 8 {
 				advice = `use stem: "small", which keeps the resolution, or larger samples`
 			}
-			return nil, sdk.FieldError{Field: "stem", What: fmt.Sprintf("samples of %v are too small: with the stem %q the last map has one pixel for %d, and an axis has %d", input[:rank], n.Stem, stride, size), Advice: advice}
+			return nil, sdk.FieldError{Field: "stem", What: fmt.Sprintf("samples of %s are too small: with the stem %q a pixel of the last map stands for %d, and an axis has %d", extent(input[:rank]), n.Stem, stride, size), Advice: advice}
 		}
 	}
 	m := sdk.NewModel(input)
@@ -75,6 +75,18 @@ func (n *network) Describe(input []int64) (*sdk.Model, error) {
 	m.Output("features", x)
 	m.Output("representation", m.GlobalAveragePool("avgpool", x))
 	return m.Model()
+}
+
+// extent writes axes as people do: 64×64.
+func extent(axes []int64) string {
+	text := ""
+	for i, n := range axes {
+		if i > 0 {
+			text += "×"
+		}
+		text += fmt.Sprint(n)
+	}
+	return text
 }
 
 func (n *network) stem(m *sdk.ModelBuilder) sdk.Node {
