@@ -41,8 +41,8 @@ func (native) Describe() string {
 	return fmt.Sprintf("%s, %d threads", kernel.Describe(), runtime.GOMAXPROCS(0))
 }
 
-// Cost plans without taking memory, and fails as Compile does where memory is short. Bytes are exact: weights, packed weights, gradients, velocities, the momentum copy,
-// activations, inputs, taps and scratch. StepFLOPs are of the whole batch through every pass and back.
+// Cost plans without taking memory, and fails as Compile does where memory is short. Bytes are exact: weights, packed
+// weights, gradients, velocities, the momentum copy, activations, inputs, taps and scratch. StepFLOPs are of the whole batch through every pass and back.
 func (native) Cost(e engine.Program, o engine.Options) (engine.Cost, error) {
 	l, err := fitting(e, o)
 	if err != nil {

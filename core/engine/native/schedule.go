@@ -150,7 +150,7 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 		}
 		if !known { // only the addition that Gorgonia inserts where gradients meet
 			if a, ok := n.Op().(gorgonia.BinaryOp); !ok || !strings.HasPrefix(a.String(), "+") || len(i.in) != 2 {
-				return nil, fmt.Errorf("Gorgonia put an unknown operator into the graph: %v", n.Op())
+				return nil, fmt.Errorf("an unknown operator is in the differentiated graph: %v", n.Op())
 			}
 			i.op = &op{kind: opAdd, layer: fmt.Sprintf("gradients %d", n.ID())}
 			perSample = i.in[0].sample > 0
