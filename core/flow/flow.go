@@ -66,6 +66,7 @@ func (f *Flow) Run(ctx context.Context) (path string, err error) {
 		return "", err
 	}
 	defer f.dir.Close()
+	f.Host.KeepLogs(f.dir.File("logs"))
 	if err := f.begin(); err != nil {
 		return f.dir.Path, err
 	}

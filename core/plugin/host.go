@@ -26,7 +26,6 @@ type Spec struct {
 // Options of a host.
 type Options struct {
 	Log          io.Writer     // lines that plugins write, each after the plugin's name; nil: none
-	LogDir       string        // folder for one NAME.log a plugin that writes something; empty: none
 	StartTimeout time.Duration // for a plugin to start; 0: 10 s
 }
 
@@ -49,6 +48,14 @@ type starting struct {
 	done chan struct{}
 	p    *process
 	err  error
+}
+
+// KeepLogs has what each plugin wrote and will write kept in dir, one NAME.log for a plugin that writes anything. Before
+// it is called only the last lines are kept, in memory.
+func (h *Host) KeepLogs(dir string) {
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	h.log.dir = dir
 }
 
 // NewHost makes a host that asks resolve how to start a plugin by its name.

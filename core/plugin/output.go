@@ -21,10 +21,10 @@ const (
 type output struct {
 	name string
 	to   *sink // of all plugins
-	file string
 
 	mu     sync.Mutex
-	log    *os.File
+	log    *os.File          // once there is a folder for logs and something to write
+	failed bool              // to open it
 	lines  [keptLines]string // ring
 	count  int
 	latest time.Time
@@ -32,17 +32,19 @@ type output struct {
 
 // sink is the host's log, which several plugins share.
 type sink struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu  sync.Mutex
+	w   io.Writer
+	dir string // of one file a plugin; empty: none yet
 }
 
-func newOutput(name string, to *sink, dir string) *output {
-	o := &output{name: name, to: to}
-	if dir != "" {
-		o.file = filepath.Join(dir, name+".log")
-	}
-	return o
+// folder is where plugins keep what they write, or "".
+func (s *sink) folder() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir
 }
+
+func newOutput(name string, to *sink) *output { return &output{name: name, to: to} }
 
 func (o *output) add(line string) {
 	o.mu.Lock()
@@ -50,17 +52,30 @@ func (o *output) add(line string) {
 	o.lines[o.count%keptLines] = line
 	o.count++
 	o.latest = time.Now()
-	if o.file != "" && o.log == nil {
-		var err error
-		if o.log, err = os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
-			o.file = "" // the log is a convenience: say so and go on
-			o.pass("the log cannot be written: " + err.Error())
-		}
-	}
 	if o.log != nil {
 		io.WriteString(o.log, line+"\n")
+	} else {
+		o.open()
 	}
 	o.pass(line)
+}
+
+// open begins the log, once there is a folder for it, with the lines that were written before.
+func (o *output) open() {
+	dir := o.to.folder()
+	if dir == "" || o.failed || o.log != nil || o.count == 0 {
+		return
+	}
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		o.log, err = os.OpenFile(filepath.Join(dir, o.name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	}
+	if err != nil {
+		o.failed = true // the log is a convenience: say so and go on
+		o.pass("the log cannot be written: " + err.Error())
+		return
+	}
+	io.WriteString(o.log, o.kept())
 }
 
 func (o *output) pass(line string) {
@@ -84,6 +99,11 @@ func (o *output) tail() string {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.kept()
+}
+
+// kept gives the last lines.
+func (o *output) kept() string {
 	var b strings.Builder
 	for i := max(0, o.count-keptLines); i < o.count; i++ {
 		b.WriteString(o.lines[i%keptLines])
@@ -120,9 +140,10 @@ func clean(line []byte) string {
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.open()
 	if o.log != nil {
 		o.log.Close()
-		o.log, o.file = nil, ""
+		o.log, o.failed = nil, true
 	}
 }
 

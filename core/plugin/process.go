@@ -191,7 +191,7 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 		return nil, &fault.Error{Kind: fault.Resource, Plugin: spec.Name, What: "the plugin cannot be started", Err: err}
 	}
 	defer theirs.Close()
-	p := &process{spec: spec, channel: channel, output: newOutput(spec.Name, &h.log, h.options.LogDir)}
+	p := &process{spec: spec, channel: channel, output: newOutput(spec.Name, &h.log)}
 	c := &child{output: p.output, exited: make(chan struct{})}
 	c.ready, c.tell = io.Pipe()
 	c.cmd = exec.Command(spec.Command[0], spec.Command[1:]...)
