@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -70,6 +71,13 @@ func (g Geometry) Check() error {
 		}
 		if want := OutSize(in, k, s, p, d); want < 1 || g.Out[i] != want {
 			return fmt.Errorf("kernel: axis %d: size %d, kernel %d, stride %d, padding %d, dilation %d give %d, not %d", i, in, k, s, p, d, want, g.Out[i])
+		}
+	}
+	// Tables of offsets are 32 bits wide.
+	for _, n := range [...]int{product(g.In) * g.InC, product(g.Out) * g.OutC, 64 * g.Taps() * max(g.InC, g.OutC)} {
+		if n > math.MaxInt32/2 {
+			return fmt.Errorf("kernel: %d → %d channels of %v with kernel %v: one sample or the weights of 64 outputs have more than 2³⁰ values",
+				g.InC, g.OutC, slices.Clone(g.In), slices.Clone(g.Kernel))
 		}
 	}
 	return nil

@@ -30,7 +30,10 @@ func onEverySet(t *testing.T, property func(t *rapid.T, c *checker)) {
 // checker makes arrays with guard pages and compares what pools of 1, 2 and 3 threads make of them.
 type checker struct {
 	*testing.T
-	r     *rapid.T
+	r interface {
+		Helper()
+		Fatalf(format string, args ...any)
+	}
 	pools []*Pool
 	seed  uint64
 	low   bool
@@ -130,55 +133,91 @@ func drawGeometry(t *rapid.T) Geometry {
 // productTolerance is the error allowed to a product, as a share of the sum of the magnitudes added.
 const productTolerance = 1e-6
 
-func TestConvForward(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) {
-		g := drawGeometry(r)
-		x, w := c.array(g.InLen()), c.array(g.WeightLen())
-		var bias, size []float32
-		if rapid.Bool().Draw(r, "bias") {
-			bias = c.array(g.OutC)
-			size = magnitudes(bias)
-		}
-		packed := c.same(c.array(PackedForwardLen(g)), func(p *Pool, packed []float32) {
-			clear(packed)
-			p.PackForward(packed, g, w)
-		})
-		got := c.same(c.array(g.OutLen()), func(p *Pool, y []float32) { p.ConvForward(g, x, packed, bias, y) })
-		want, scale := make([]float32, g.OutLen()), make([]float32, g.OutLen())
-		naiveConvForward(g, x, w, bias, want)
-		naiveConvForward(g, magnitudes(x), magnitudes(w), size, scale)
-		c.near(fmt.Sprintf("y of %+v", g), got, want, scale, productTolerance)
+func (c *checker) forward(g Geometry, biased bool) {
+	x, w := c.array(g.InLen()), c.array(g.WeightLen())
+	var bias, size []float32
+	if biased {
+		bias = c.array(g.OutC)
+		size = magnitudes(bias)
+	}
+	packed := c.same(make([]float32, PackedForwardLen(g)), func(p *Pool, packed []float32) { p.PackForward(packed, g, w) })
+	got := c.same(c.array(g.OutLen()), func(p *Pool, y []float32) { p.ConvForward(g, x, packed, bias, y) })
+	want, scale := make([]float32, g.OutLen()), make([]float32, g.OutLen())
+	naiveConvForward(g, x, w, bias, want)
+	naiveConvForward(g, magnitudes(x), magnitudes(w), size, scale)
+	c.near(fmt.Sprintf("y of %+v", g), got, want, scale, productTolerance)
+}
+
+func (c *checker) inputGradient(g Geometry) {
+	dy, w := c.array(g.OutLen()), c.array(g.WeightLen())
+	packed := c.same(make([]float32, PackedInputGradientLen(g)), func(p *Pool, packed []float32) { p.PackInputGradient(packed, g, w) })
+	got := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.ConvInputGradient(g, dy, packed, dx) })
+	want, scale := make([]float32, g.InLen()), make([]float32, g.InLen())
+	naiveConvInputGradient(g, dy, w, want)
+	naiveConvInputGradient(g, magnitudes(dy), magnitudes(w), scale)
+	c.near(fmt.Sprintf("dx of %+v", g), got, want, scale, productTolerance)
+}
+
+func (c *checker) weightGradient(g Geometry) {
+	x, dy, dw := c.array(g.InLen()), c.array(g.OutLen()), c.array(g.WeightLen())
+	got := c.same(dw, func(p *Pool, dw []float32) {
+		p.ConvWeightGradient(g, x, dy, dw, c.array(ConvWeightGradientScratch(g)))
 	})
+	want, scale := append([]float32{}, dw...), magnitudes(dw)
+	naiveConvWeightGradient(g, x, dy, want)
+	naiveConvWeightGradient(g, magnitudes(x), magnitudes(dy), scale)
+	c.near(fmt.Sprintf("dw of %+v", g), got, want, scale, productTolerance)
+}
+
+func TestConvForward(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) { c.forward(drawGeometry(r), rapid.Bool().Draw(r, "bias")) })
 }
 
 func TestConvInputGradient(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) {
-		g := drawGeometry(r)
-		dy, w := c.array(g.OutLen()), c.array(g.WeightLen())
-		packed := c.same(c.array(PackedInputGradientLen(g)), func(p *Pool, packed []float32) {
-			clear(packed)
-			p.PackInputGradient(packed, g, w)
-		})
-		got := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.ConvInputGradient(g, dy, packed, dx) })
-		want, scale := make([]float32, g.InLen()), make([]float32, g.InLen())
-		naiveConvInputGradient(g, dy, w, want)
-		naiveConvInputGradient(g, magnitudes(dy), magnitudes(w), scale)
-		c.near(fmt.Sprintf("dx of %+v", g), got, want, scale, productTolerance)
-	})
+	onEverySet(t, func(r *rapid.T, c *checker) { c.inputGradient(drawGeometry(r)) })
 }
 
 func TestConvWeightGradient(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) {
-		g := drawGeometry(r)
-		x, dy, dw := c.array(g.InLen()), c.array(g.OutLen()), c.array(g.WeightLen())
-		got := c.same(dw, func(p *Pool, dw []float32) {
-			p.ConvWeightGradient(g, x, dy, dw, c.array(ConvWeightGradientScratch(g)))
-		})
-		want, scale := append([]float32{}, dw...), magnitudes(dw)
-		naiveConvWeightGradient(g, x, dy, want)
-		naiveConvWeightGradient(g, magnitudes(x), magnitudes(dy), scale)
-		c.near(fmt.Sprintf("dw of %+v", g), got, want, scale, productTolerance)
-	})
+	onEverySet(t, func(r *rapid.T, c *checker) { c.weightGradient(drawGeometry(r)) })
+}
+
+// TestLargeConvolutions has shapes whose reductions, outputs, samples or pixels are split in each of the ways there are.
+func TestLargeConvolutions(t *testing.T) {
+	for _, s := range available() {
+		var pools []*Pool
+		for threads := 1; threads <= 3; threads++ {
+			p := newPool(threads, s)
+			defer p.Close()
+			pools = append(pools, p)
+		}
+		for _, g := range []Geometry{
+			Linear(7, 3500, 70),                     // one tap deeper than a chunk
+			Linear(3, 70, 3500),                     // and its gradient
+			Conv(7, []int{3}, 600, 65, 3, 1, 1),     // runs longer than a chunk, cut short at both ends
+			Conv(6, []int{2, 2}, 400, 66, 3, 1, 1),  // chunks of whole lines, groups of taps
+			Conv(2, []int{3, 3}, 400, 66, 3, 2, 1),  // the same, neighbouring pixels in a tile
+			Conv(16, []int{9, 9}, 17, 20, 3, 1, 1),  // parts of the samples
+			Conv(3, []int{20, 20}, 5, 33, 5, 2, 2),  // segments of an image
+			Conv(8, []int{5, 4, 6}, 9, 16, 3, 2, 1), // rank 3
+			Conv(1, []int{700}, 3, 8, 7, 1, 3),      // one long spectrum
+			Conv(200, []int{1, 1}, 16, 16, 1, 1, 0), // images of one pixel
+		} {
+			c := &checker{T: t, r: t, pools: pools, seed: 1}
+			c.forward(g, true)
+			c.inputGradient(g)
+			c.weightGradient(g)
+			release()
+		}
+		c := &checker{T: t, r: t, pools: pools, seed: 2}
+		const m, n, k = 70, 65, 1700
+		a, b := c.array(m*k), c.array(n*k)
+		got := c.same(c.array(m*n), func(p *Pool, y []float32) { p.MatMulNT(m, n, k, a, b, y) })
+		want, scale := make([]float32, m*n), make([]float32, m*n)
+		naiveMatMul(m, n, k, a, k, 1, b, 1, k, want)
+		naiveMatMul(m, n, k, magnitudes(a), k, 1, magnitudes(b), 1, k, scale)
+		c.near("a deep NT", got, want, scale, productTolerance)
+		release()
+	}
 }
 
 func TestMatMul(t *testing.T) {

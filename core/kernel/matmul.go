@@ -1,6 +1,10 @@
 package kernel
 
-import "unsafe"
+import (
+	"fmt"
+	"math"
+	"unsafe"
+)
 
 // matrix is the right-hand side of a matrix product, packed panel by panel as the sweep goes.
 type matrix struct {
@@ -60,6 +64,9 @@ func (p *Pool) matMulTN(m, n, k int, a, b, c []float32) {
 	if k == 0 {
 		clear(c)
 		return
+	}
+	if gradientPixels*max(m, n) > math.MaxInt32 { // offsets are 32 bits wide
+		panic(fmt.Sprintf("kernel: MatMulTN: a result of %d × %d is too wide", m, n))
 	}
 	p.turned = transposed{a, b, c, m, n, k, (m + transposedBlock - 1) / transposedBlock}
 	p.run((n+p.set.width-1)/p.set.width*p.turned.parts, transposedTask)
