@@ -62,6 +62,9 @@ type rowArgs struct {
 	params  [4]unsafe.Pointer
 	scalars [3]float32
 	tap     int32
+
+	rowStreams [5][]float32 // the portable loops' own: a row as slices
+	rowParams  [4][]float32
 }
 
 // columns sets the width of the rows.

@@ -5,29 +5,25 @@ import (
 	"unsafe"
 )
 
-// eachRow calls f for every row of the loop with its streams and parameters as slices.
-func eachRow(a *rowArgs, f func(s *[5][]float32, p *[4][]float32)) {
-	n := int(a.whole)/4 + int(a.tail)
-	var s [5][]float32
-	var p [4][]float32
-	for i, from := range a.params {
-		if from != nil {
-			p[i] = unsafe.Slice((*float32)(from), n)
-		}
-	}
-	for r := range int(a.rows) {
-		for i, from := range a.streams {
+// loop makes a row loop of what it does with one row, given streams and parameters as slices.
+func loop(f func(a *rowArgs, s *[5][]float32, p *[4][]float32)) func(*rowArgs) {
+	return func(a *rowArgs) {
+		n := int(a.whole)/4 + int(a.tail)
+		s, p := &a.rowStreams, &a.rowParams
+		for i, from := range a.params {
 			if from != nil {
-				s[i] = unsafe.Slice((*float32)(unsafe.Add(from, r*int(a.strides[i]))), n)
+				p[i] = unsafe.Slice((*float32)(from), n)
 			}
 		}
-		f(&s, &p)
+		for r := range int(a.rows) {
+			for i, from := range a.streams {
+				if from != nil {
+					s[i] = unsafe.Slice((*float32)(unsafe.Add(from, r*int(a.strides[i]))), n)
+				}
+			}
+			f(a, s, p)
+		}
 	}
-}
-
-// loop makes a row loop of what it does with one row.
-func loop(f func(a *rowArgs, s *[5][]float32, p *[4][]float32)) func(*rowArgs) {
-	return func(a *rowArgs) { eachRow(a, func(s *[5][]float32, p *[4][]float32) { f(a, s, p) }) }
 }
 
 func positive(v, where float32) float32 {
