@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	keptLines = 200     // of a plugin's output, for faults
+	keptLines = 200     // of a plugin's output
+	toldLines = 30      // of those, in a fault
 	longLine  = 8 << 10 // bytes after which a line is broken
 )
 
@@ -25,6 +26,7 @@ type output struct {
 	mu     sync.Mutex
 	log    *os.File          // once there is a folder for logs and something to write
 	failed bool              // to open it
+	dying  bool              // the process is writing why it dies
 	lines  [keptLines]string // ring
 	count  int
 	latest time.Time
@@ -57,7 +59,9 @@ func (o *output) add(line string) {
 	} else {
 		o.open()
 	}
-	o.pass(line)
+	if o.dying = o.dying || crash(line); !o.dying { // the fault tells the rest
+		o.pass(line)
+	}
 }
 
 // open begins the log, once there is a folder for it, with the lines that were written before.
@@ -99,7 +103,18 @@ func (o *output) tail() string {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.kept()
+	lines := strings.SplitAfter(strings.TrimSuffix(o.kept(), "\n"), "\n")
+	for i, line := range lines {
+		if crash(line) { // the first goroutine's stack says where; the others say little
+			return strings.Join(lines[max(0, i-toldLines/3):min(len(lines), i+toldLines)], "")
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-toldLines):], "")
+}
+
+// crash says whether a line begins what the Go runtime writes when a process dies.
+func crash(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 }
 
 // kept gives the last lines.

@@ -19,6 +19,7 @@ type mocoConfig struct {
 type moco struct {
 	mocoConfig
 	batch           int
+	seed            uint64
 	pairs           [][2]string // query tap, key tap
 	queue           []float32   // [queue, dim]
 	pointer, filled int         // where the next keys go; how many are keys, not noise
@@ -58,12 +59,12 @@ func (m *moco) Plan(r *sdk.ProgramRequest) (*sdk.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.prepare(batch, r.Seed)
+	m.plan(batch, r.Seed)
 	p := &sdk.Program{
 		Views:      []*sdk.ViewNeed{{Name: "query", Pipeline: m.View}, {Name: "key", Pipeline: m.View}},
 		Heads:      []*sdk.Head{head},
 		Momentum:   m.Momentum,
-		StateBytes: uint64(4*len(m.queue) + 1024),
+		StateBytes: uint64(4*m.Queue*m.Dim + 1024),
 		Facts:      m.facts(r, enqueued),
 	}
 	views := [][2]string{{"query", "key"}, {"key", "query"}}
@@ -88,15 +89,23 @@ func (m *moco) facts(r *sdk.ProgramRequest, enqueued int) []*sdk.Fact {
 		&sdk.Fact{Name: "batch norm", Value: fmt.Sprintf("over %d groups of %d, keys shuffled", m.NormGroups, int(r.Batch)/m.NormGroups)})
 }
 
-// prepare fills the queue with random directions: row j is normals keyed by j, normalised.
-func (m *moco) prepare(batch int, seed uint64) {
-	m.batch, m.pointer, m.filled = batch, 0, 0
+// plan begins anew. It takes no memory: many experiments are planned that never run.
+func (m *moco) plan(batch int, seed uint64) {
+	m.batch, m.seed, m.pointer, m.filled, m.queue = batch, seed, 0, 0, nil
 	m.pairs = [][2]string{{"query", "key"}}
 	if m.Symmetric {
 		m.pairs = append(m.pairs, [2]string{"query_2", "key_2"})
 	}
+}
+
+// prepare fills the queue with random directions, once: row j is normals keyed by j, normalised.
+func (m *moco) prepare() {
+	if m.queue != nil {
+		return
+	}
+	batch := m.batch
 	m.queue = make([]float32, m.Queue*m.Dim)
-	k := sdk.NewKey(seed, "init", "contrast.moco", "queue")
+	k := sdk.NewKey(m.seed, "init", "contrast.moco", "queue")
 	row := make([]float64, m.Dim)
 	for j := range m.Queue {
 		source, square := k.At(0, uint64(j)), 0.0
@@ -116,6 +125,7 @@ func (m *moco) prepare(batch int, seed uint64) {
 // Loss is InfoNCE, the mean over the batch of −ln softmax over [q·k⁺, q·queue]/temperature at the positive; a symmetric
 // loss is the sum of both directions. The queue takes the keys after the loss, as the reference does.
 func (m *moco) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
+	m.prepare()
 	answer := &sdk.LossAnswer{}
 	accuracy, positive, wide := 0.0, 0.0, 0.0
 	pairs := float64(len(m.pairs))
@@ -188,6 +198,7 @@ func (m *moco) enqueue(keys []float32) {
 
 // State gives the queue and where it stands.
 func (m *moco) State() []sdk.Tensor {
+	m.prepare()
 	return []sdk.Tensor{
 		{Name: "queue", Shape: []int{m.Queue, m.Dim}, F32: m.queue},
 		{Name: "cursor", Shape: []int{2}, I64: []int64{int64(m.pointer), int64(m.filled)}},
@@ -196,6 +207,7 @@ func (m *moco) State() []sdk.Tensor {
 
 // SetState puts a state back, after Plan.
 func (m *moco) SetState(state []sdk.Tensor) error {
+	m.prepare()
 	var queue []float32
 	var cursor []int64
 	for _, t := range state {
