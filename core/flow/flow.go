@@ -95,8 +95,12 @@ func (f *Flow) begin() error {
 	if err != nil {
 		return err
 	}
+	folder, err := os.Getwd()
+	if err != nil {
+		return err
+	}
 	f.dir.Manifest = run.Manifest{
-		Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: "running",
+		Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: "running",
 		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: binaryDigest(),
 		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.Engine.Name() + ": " + f.Engine.Describe()},
 		Plugins: f.Plugins(f.componentNames()),

@@ -13,6 +13,7 @@ type Manifest struct {
 	Name       string            `json:"name"`
 	ID         string            `json:"id"`         // name-hash8, the directory's name
 	Experiment string            `json:"experiment"` // absolute path of the file
+	Folder     string            `json:"folder"`     // in which it was started: relative paths in the experiment are relative to it
 	Status     string            `json:"status"`     // "running", "interrupted", "failed", "done"
 	Error      string            `json:"error,omitempty"`
 	Started    time.Time         `json:"started"`
