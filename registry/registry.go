@@ -140,7 +140,7 @@ func (r *Registry) unknown(name string) error {
 		what += "; and " + problem.Error()
 	}
 	do := fmt.Sprintf("install it, or point to its folder with --plugin %s=FOLDER", name)
-	if near := nearest(name, names); near != "" {
+	if near := fault.Nearest(name, names); near != "" {
 		do = fmt.Sprintf("did you mean %q? Otherwise %s", near, do)
 	}
 	return &fault.Error{Kind: fault.Config, What: what, Do: do}
@@ -171,7 +171,7 @@ func (r *Registry) Component(name string) (Plugin, *protocol.ComponentInfo, erro
 		names = append(names, plugin+"."+c.Name)
 	}
 	f := &fault.Error{Kind: fault.Config, Plugin: plugin, What: fmt.Sprintf("the plugin %s %s has no component %q; it has %s", plugin, p.Version, local, list(names))}
-	if near := nearest(name, names); near != "" {
+	if near := fault.Nearest(name, names); near != "" {
 		f.Do = fmt.Sprintf("did you mean %q?", near)
 	}
 	return Plugin{}, nil, f
@@ -193,36 +193,4 @@ func (r *Registry) digest(p Plugin) (string, error) {
 	}
 	r.digests[p.Dir] = d
 	return d, nil
-}
-
-// nearest gives the name that was most likely meant, or "".
-func nearest(name string, names []string) string {
-	best, least := "", len(name)/3+2
-	for _, n := range names {
-		if d := distance(name, n); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's: insertions, deletions and replacements between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

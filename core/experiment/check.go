@@ -380,7 +380,7 @@ func (c *checker) noSuchField(s cue.Value, p path, at, name string, names []stri
 		return ""
 	}
 	do := "there are no fields here"
-	near := nearest(name, names)
+	near := fault.Nearest(name, names)
 	if near != "" {
 		do = fmt.Sprintf("did you mean %s?", near)
 	} else if len(names) > 0 {

@@ -58,7 +58,7 @@ func (c *checker) advise(name string, kind protocol.Kind) string {
 			return fmt.Sprintf("did you mean %q?", n)
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := fault.Nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(names) == 0 {
@@ -71,7 +71,7 @@ func (c *checker) advise(name string, kind protocol.Kind) string {
 func (c *checker) notAComponent(g cue.Value, p path, at string, kind protocol.Kind) {
 	example, do := c.example(kind), ""
 	if s, err := g.String(); err == nil && s != "" {
-		if contains(c.named(kind), s) {
+		if slices.Contains(c.named(kind), s) {
 			example = s
 		} else {
 			do = c.advise(s, kind)

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue/ast"
@@ -220,8 +221,8 @@ func (s *syntax) inject(args []string, l *faults) {
 			continue
 		}
 		e := &fault.Error{Where: at, What: fmt.Sprintf("%s declares no tag %q", s.file.Filename, name)}
-		switch near := nearest(name, names); {
-		case !given && contains(names, name):
+		switch near := fault.Nearest(name, names); {
+		case !given && slices.Contains(names, name):
 			e.What, e.Do = fmt.Sprintf("no value is given for the tag %q", name), fmt.Sprintf("write -t %s=VALUE", name)
 		case near != "":
 			e.Do = fmt.Sprintf("did you mean %s?", near)

@@ -3,6 +3,7 @@ package experiment
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue/errors"
@@ -21,7 +22,7 @@ func translate(e errors.Error) *fault.Error {
 	}
 	var places []string
 	for _, p := range positions {
-		if at := where(p); at != "" && !contains(places, at) {
+		if at := where(p); at != "" && !slices.Contains(places, at) {
 			places = append(places, at)
 		}
 	}

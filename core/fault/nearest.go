@@ -1,13 +1,10 @@
-package experiment
+package fault
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
-// nearest gives the name that was most likely meant, or "": a similar one, one that is its beginning (max for maximum),
+// Nearest gives the name that was most likely meant, or "": a similar one, one that is its beginning (max for maximum),
 // or its initials (lr for learning_rate).
-func nearest(name string, names []string) string {
+func Nearest(name string, names []string) string {
 	var initials string
 	for _, word := range strings.Split(name, "_") {
 		initials += word[:min(1, len(word))]
@@ -54,5 +51,3 @@ func distance(a, b string) int {
 	}
 	return rows[len(x)][len(y)]
 }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
