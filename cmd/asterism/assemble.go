@@ -125,6 +125,7 @@ func (a *app) flow(file string, f *experimentFlags) (fl *flow.Flow, x *experimen
 		return nil, nil, nil, err
 	}
 	progress := run.NewProgress(os.Stderr, a.progress)
+	cache.Waiting = func(string, string) { progress.Note("another run is making this stage: waiting for it") }
 	host := plugin.NewHost(func(name string) (plugin.Spec, error) {
 		p, err := r.Plugin(name)
 		if err != nil {

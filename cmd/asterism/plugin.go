@@ -23,6 +23,9 @@ func (a *app) pluginCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, problem := range r.Problems() {
+				fault.Print(a.err, problem)
+			}
 			if a.json {
 				return a.writeJSON(describeAll(r.List()))
 			}
