@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -37,19 +39,42 @@ type checkpointState struct {
 
 const kept = 2
 
-// Latest gives the newest checkpoint of this training whose files are as they were written; −1 when there is none.
-func (c *Checkpoints) Latest() (step int, dir string, err error) {
+// The files of a checkpoint.
+const (
+	networkFile   = "network.safetensors"
+	objectiveFile = "objective.safetensors"
+	stateFile     = "state.json"
+
+	writing = ".writing-" // begins the name of one that is not complete
+)
+
+// latest gives the newest checkpoint of this training whose files are as they were written; nil when there is none.
+func (c *Checkpoints) latest() (*checkpointState, string, error) {
 	steps, err := c.steps()
 	if err != nil {
-		return -1, "", err
+		return nil, "", err
 	}
-	for i := len(steps) - 1; i >= 0; i-- {
-		dir := c.path(steps[i])
-		if s, err := readState(dir); err == nil && s.Job == c.Job {
-			return s.Step, dir, nil
+	for _, step := range slices.Backward(steps) {
+		if s := c.good(step); s != nil {
+			return s, c.path(step), nil
 		}
 	}
-	return -1, "", nil
+	return nil, "", nil
+}
+
+// good reads the checkpoint of a step and compares its files with their digests; nil when it is damaged or belongs to
+// another training.
+func (c *Checkpoints) good(step int) *checkpointState {
+	s, err := readState(c.path(step))
+	if err != nil || s.Job != c.Job || s.Step != step { // another's files are not worth hashing
+		return nil
+	}
+	for _, name := range []string{networkFile, objectiveFile} {
+		if sum, err := digest(filepath.Join(c.path(step), name)); err != nil || sum != s.Files[name] {
+			return nil
+		}
+	}
+	return s
 }
 
 func (c *Checkpoints) path(step int) string {
@@ -59,8 +84,11 @@ func (c *Checkpoints) path(step int) string {
 // steps lists the checkpoints there are, oldest first.
 func (c *Checkpoints) steps() ([]int, error) {
 	entries, err := os.ReadDir(c.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
 	}
 	var steps []int
 	for _, e := range entries {
@@ -69,26 +97,17 @@ func (c *Checkpoints) steps() ([]int, error) {
 			steps = append(steps, n)
 		}
 	}
-	sort.Ints(steps)
-	return steps, err
+	slices.Sort(steps)
+	return steps, nil
 }
 
-// readState reads and verifies a checkpoint.
 func readState(dir string) (*checkpointState, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	text, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil {
 		return nil, err
 	}
 	s := new(checkpointState)
-	if err := json.Unmarshal(text, s); err != nil {
-		return nil, err
-	}
-	for name, want := range s.Files {
-		if got, err := digest(filepath.Join(dir, name)); err != nil || got != want {
-			return nil, fmt.Errorf("%s is damaged", filepath.Join(dir, name))
-		}
-	}
-	return s, nil
+	return s, json.Unmarshal(text, s)
 }
 
 func digest(path string) (string, error) {
@@ -105,41 +124,54 @@ func digest(path string) (string, error) {
 }
 
 // save writes the checkpoint of a step.
-func (j *Job) save(step int, seconds float64) (err error) {
-	c := j.Checkpoints
-	if s, _, _ := c.Latest(); s == step {
+func (j *Job) save(step int, seconds float64) error {
+	if j.Checkpoints.good(step) != nil {
 		return nil
 	}
-	defer func() {
-		if err != nil {
-			err = &fault.Error{Op: "checkpoint", Kind: fault.Resource, What: "cannot write a checkpoint to " + c.Dir, Err: err,
-				Do: "free some space; the run continues from the last good checkpoint when started again"}
-		}
-	}()
+	state, err := j.Objective.State(context.Background())
+	if err != nil {
+		return err // the plugin's matter, not the disk's
+	}
+	marks, err := j.Marks()
+	if err == nil {
+		err = j.Checkpoints.write(&checkpointState{Job: j.Checkpoints.Job, Step: step, Seconds: seconds, Marks: marks}, func(dir string) error {
+			if err := engine.WriteArrays(filepath.Join(dir, networkFile), j.Network.State(), nil); err != nil {
+				return err
+			}
+			return plugin.WriteTensors(filepath.Join(dir, objectiveFile), state)
+		})
+	}
+	if err != nil {
+		return &fault.Error{Op: "checkpoint", Kind: fault.Resource, What: "cannot write a checkpoint to " + j.Checkpoints.Dir, Err: err,
+			Do: "free some space; the run continues from the last good checkpoint when started again"}
+	}
+	return nil
+}
+
+// write makes a checkpoint whose files fill writes into a folder, and removes those that it makes worthless.
+func (c *Checkpoints) write(s *checkpointState, fill func(dir string) error) error {
 	if err := os.MkdirAll(c.Dir, 0o777); err != nil {
 		return err
 	}
-	aside, err := os.MkdirTemp(c.Dir, ".writing-")
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), writing) { // left by a process that was killed; nobody else writes here
+			os.RemoveAll(filepath.Join(c.Dir, e.Name()))
+		}
+	}
+	aside, err := os.MkdirTemp(c.Dir, writing)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(aside)
-	state, err := j.Objective.State(context.Background())
-	if err != nil {
+	if err := fill(aside); err != nil {
 		return err
 	}
-	if err := engine.WriteArrays(filepath.Join(aside, "network.safetensors"), j.Network.State(), nil); err != nil {
-		return err
-	}
-	if err := plugin.WriteTensors(filepath.Join(aside, "objective.safetensors"), state); err != nil {
-		return err
-	}
-	marks, err := j.Marks()
-	if err != nil {
-		return err
-	}
-	s := &checkpointState{Job: c.Job, Step: step, Seconds: seconds, Marks: marks, Files: map[string]string{}}
-	for _, name := range []string{"network.safetensors", "objective.safetensors"} {
+	s.Files = map[string]string{}
+	for _, name := range []string{networkFile, objectiveFile} {
 		if s.Files[name], err = digest(filepath.Join(aside, name)); err != nil {
 			return err
 		}
@@ -148,22 +180,38 @@ func (j *Job) save(step int, seconds float64) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(aside, "state.json"), text); err != nil {
+	if err := writeSynced(filepath.Join(aside, stateFile), text); err != nil {
 		return err
 	}
-	os.RemoveAll(c.path(step)) // a damaged one of the same step
-	if err := os.Rename(aside, c.path(step)); err != nil {
+	if err := syncDir(aside); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(c.path(s.Step)); err != nil { // a damaged one, or another training's
+		return err
+	}
+	if err := os.Rename(aside, c.path(s.Step)); err != nil {
 		return err
 	}
 	if err := syncDir(c.Dir); err != nil {
 		return err
 	}
+	return c.prune(s.Step)
+}
+
+// prune leaves the newest checkpoints of this training up to a step. Later ones were damaged, or this one would have
+// begun from them; those of another training (the same run before its data changed) will not be asked for again.
+func (c *Checkpoints) prune(newest int) error {
 	steps, err := c.steps()
 	if err != nil {
 		return err
 	}
-	for i := 0; i < len(steps)-kept; i++ {
-		if err := os.RemoveAll(c.path(steps[i])); err != nil {
+	left := kept
+	for _, step := range slices.Backward(steps) {
+		if s, err := readState(c.path(step)); err == nil && s.Job == c.Job && step <= newest && left > 0 {
+			left--
+			continue
+		}
+		if err := os.RemoveAll(c.path(step)); err != nil {
 			return err
 		}
 	}
@@ -172,25 +220,21 @@ func (j *Job) save(step int, seconds float64) (err error) {
 
 // resume puts back the last good checkpoint and gives the number of steps done and the seconds they took.
 func (j *Job) resume(ctx context.Context) (step int, seconds float64, err error) {
-	found, dir, err := j.Checkpoints.Latest()
+	s, dir, err := j.Checkpoints.latest()
 	if err != nil {
 		return 0, 0, err
 	}
-	if found < 0 {
+	if s == nil {
 		return 0, 0, j.Rewind(nil)
 	}
-	s, err := readState(dir)
-	if err != nil {
-		return 0, 0, err
-	}
-	arrays, _, err := engine.ReadArrays(filepath.Join(dir, "network.safetensors"))
+	arrays, _, err := engine.ReadArrays(filepath.Join(dir, networkFile))
 	if err != nil {
 		return 0, 0, err
 	}
 	if err := j.Network.SetState(arrays); err != nil {
 		return 0, 0, err
 	}
-	state, err := plugin.ReadTensors(filepath.Join(dir, "objective.safetensors"))
+	state, err := plugin.ReadTensors(filepath.Join(dir, objectiveFile))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -218,5 +262,9 @@ func syncDir(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems know no sync of directories
+		return err
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/key"
+	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
@@ -73,6 +74,9 @@ func Run(ctx context.Context, j *Job) error {
 			What: fmt.Sprintf("a batch of %d is larger than the training split, which has %d objects", j.Batch, len(j.Rows)),
 			Do:   "lower train.batch, or give more data"}
 	}
+	if err := j.fits(); err != nil {
+		return err
+	}
 	step, before, err := j.resume(ctx)
 	if err != nil {
 		return err
@@ -113,6 +117,19 @@ func Run(ctx context.Context, j *Job) error {
 				return err
 			}
 			lastSave = time.Now()
+		}
+	}
+	return nil
+}
+
+// fits refuses views that leave samples of another shape than the network takes.
+func (j *Job) fits() error {
+	for _, p := range j.Program.Passes {
+		shape := j.Views[p.View].Out().Shape
+		if want := len(j.Network.Input(p.Name)); want != j.Batch*int(model.Size(shape)) {
+			return &fault.Error{Op: "train", Kind: fault.Config, Path: "views",
+				What: fmt.Sprintf("the view %s of the objective leaves samples of the shape %v, and the encoder takes %d values", p.View, shape, want/j.Batch),
+				Do:   "let every view that the objective uses leave one shape"}
 		}
 	}
 	return nil
@@ -168,8 +185,8 @@ func (j *Job) step(ctx context.Context, step int, b *batch) (*protocol.LossAnswe
 func (j *Job) diverged(step int, what string) error {
 	e := &fault.Error{Op: "train", Kind: fault.Diverged, What: fmt.Sprintf("diverged in step %d: %s", step+1, what),
 		Do: "lower train.optimizer.sgd.lr, lengthen the warm-up, or look at the data for extreme values"}
-	if saved, _, _ := j.Checkpoints.Latest(); saved >= 0 {
-		e.Do += fmt.Sprintf("; the checkpoint of step %d is kept in %s", saved, j.Checkpoints.Dir)
+	if saved, dir, _ := j.Checkpoints.latest(); saved != nil {
+		e.Do += fmt.Sprintf("; the checkpoint of step %d is kept in %s", saved.Step, dir)
 	}
 	return e
 }
@@ -217,7 +234,7 @@ func newRate(now time.Time) *rate { return &rate{since: now} }
 
 func (r *rate) add(n int) float64 {
 	r.count += n
-	if d := time.Since(r.since).Seconds(); d >= 1 || r.last == 0 {
+	if d := time.Since(r.since).Seconds(); d >= 1 || r.last == 0 && d > 0 {
 		r.last = float64(r.count) / d
 		if d >= 1 {
 			r.since, r.count = time.Now(), 0
