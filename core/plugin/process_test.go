@@ -153,9 +153,10 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("SECRET_TOKEN", "hush")
 	t.Setenv("OMP_NUM_THREADS", "8") // the plugin's own 3 counts
 	t.Setenv("SLURM_JOB_ID", "77")
+	t.Setenv("ASTERISM_KERNEL", "portable")
 	h, l := host(t)
 	must(apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "environment"}`)}, 1))
-	for _, want := range []string{"OMP_NUM_THREADS=3", "SLURM_JOB_ID=77", "OWN=mine", "PATH="} {
+	for _, want := range []string{"OMP_NUM_THREADS=3", "SLURM_JOB_ID=77", "ASTERISM_KERNEL=portable", "OWN=mine", "PATH="} {
 		l.find(t, "misfit: env "+want)
 	}
 	for _, not := range []string{"SECRET_TOKEN", "OMP_NUM_THREADS=8", protocol.CookieName + "=", protocol.ChannelEnv} {
