@@ -27,6 +27,9 @@ type unit struct {
 
 const fitsBlock = 2880
 
+// picture says whether the unit is an image that has pixels.
+func (u unit) picture() bool { return u.image && len(u.axes) > 0 && !slices.Contains(u.axes, 0) && u.size > 0 }
+
 // decodeFITS gives the image units of a FITS file as bands.
 func (c *config) decodeFITS(data []byte, headerOnly bool) (*pixels, error) {
 	units, err := scanFITS(data)
@@ -95,7 +98,7 @@ func (c *config) chooseUnits(units []unit) ([]int, error) {
 	chosen := c.HDUs
 	if len(chosen) == 0 {
 		for i, u := range units {
-			if u.compressed || u.image && u.size > 0 {
+			if u.compressed || u.picture() {
 				chosen = append(chosen, i)
 			}
 		}
@@ -109,7 +112,7 @@ func (c *config) chooseUnits(units []unit) ([]int, error) {
 			return nil, fmt.Errorf("it has %d units and no unit %d", len(units), i)
 		case units[i].compressed:
 			return nil, fmt.Errorf("unit %d is a tile-compressed image: unpack the file with funpack", i)
-		case !units[i].image || units[i].size == 0:
+		case !units[i].picture():
 			return nil, fmt.Errorf("unit %d is no image", i)
 		}
 	}
@@ -211,7 +214,7 @@ func scanUnit(data []byte, start int) (unit, error) {
 		}
 	}
 	size := (values + float64(parameters)) * float64(groups) * float64(max(u.bitpix, -u.bitpix)/8)
-	if size > float64(maxBytes) {
+	if !(size <= maxBytes) { // infinity times an empty axis is no number
 		return u, fmt.Errorf("its header promises %.3g bytes", size)
 	}
 	u.size = int(size)

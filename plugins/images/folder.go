@@ -20,7 +20,7 @@ type folder struct {
 	fields  []*sdk.Field
 	values  [][]any        // of each row of the table, in the order of fields
 	row     map[string]int // object's name → row
-	name    []string       // of each row, when the table names objects otherwise than files
+	name    []string       // of each row, when the table names objects otherwise than files; "" where it names none
 	bands   int            // of every record
 	bytes   bool           // pixels are delivered as bytes
 	fits    bool           // the folder holds FITS, not pictures
@@ -48,9 +48,12 @@ func newFolder(c config) (sdk.Reader, error) {
 		}
 	}
 	if c.Table == "" {
-		for field, set := range map[string]bool{"id": c.ID != "", "file": c.File != "", "columns": len(c.Columns) > 0} {
-			if set {
-				return nil, sdk.FieldError{Field: field, What: "there is no table to take it from", Advice: "give the table's path in table, or leave " + field + " out"}
+		for _, needs := range []struct {
+			field string
+			set   bool
+		}{{"id", c.ID != ""}, {"file", c.File != ""}, {"columns", len(c.Columns) > 0}} {
+			if needs.set {
+				return nil, sdk.FieldError{Field: needs.field, What: "there is no table to take it from", Advice: "give the table's path in table, or leave " + needs.field + " out"}
 			}
 		}
 	}
@@ -289,7 +292,7 @@ func (f *folder) join() ([]*sdk.Notice, error) {
 			orphans = append(orphans, row[key])
 			continue
 		}
-		if _, ok := f.row[object]; ok || id >= 0 && names[row[id]] {
+		if _, ok := f.row[object]; ok || id >= 0 && row[id] != "" && names[row[id]] {
 			again = append(again, fmt.Sprintf("%s, row %d", row[key], r+1))
 			continue
 		}
@@ -406,7 +409,7 @@ func (f *folder) record(one file, r *sdk.Record) {
 	*r = sdk.Record{ID: one.name, Values: make([]any, len(f.fields))}
 	if row, ok := f.row[one.name]; ok {
 		copy(r.Values, f.values[row])
-		if f.name != nil {
+		if f.name != nil && f.name[row] != "" {
 			r.ID = f.name[row]
 		}
 	}

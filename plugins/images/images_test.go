@@ -207,6 +207,12 @@ func TestJoinByFileName(t *testing.T) {
 	if got := records(t, r, c)["00000"].Values[0]; got != 0.1 {
 		t.Errorf("by the first column: %v", got)
 	}
+	// A row that does not name its object leaves it the name of its file.
+	write(t, root, "index.csv", []byte("file,object,z\n00000.png,,0.1\n00001.png,,0.2\n00002.png,c,0.3\n"))
+	r, c = open(t, root, fmt.Sprintf(`table: %q, file: "file", id: "object", columns: ["z"]`, filepath.Join(root, "index.csv")))
+	if all := records(t, r, c); all["00000"].Values[0] != 0.1 || all["00001"].Values[0] != 0.2 || all["c"].Values[0] != 0.3 {
+		t.Errorf("rows without a name: %v", all)
+	}
 }
 
 // Names are file names, and as much of the path as makes them unique; the order is that of paths.
@@ -342,6 +348,46 @@ func TestFingerprint(t *testing.T) {
 }
 
 // A palette that decodes slowly, colour by colour, keeps its colours.
+// A grey PNG may have one shade that is transparent; the decoder then gives colours though the header says grey.
+func TestGreyWithATransparentShade(t *testing.T) {
+	plain := grey(9, 4, 3)
+	chunk := []byte("\x00\x00\x00\x02tRNS\x00\x09")
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	const header = 8 + 25 // signature and IHDR
+	root := t.TempDir()
+	write(t, root, "p.png", slices.Concat(plain[:header], chunk, plain[header:]))
+	r, c := open(t, root, "")
+	if one := records(t, r, c)["p"]; !slices.Equal(one.Shape, []int{3, 4, 1}) || !slices.Equal(one.U8, bytes.Repeat([]byte{9}, 12)) {
+		t.Errorf("%+v", one)
+	}
+}
+
+// What a header of FITS says may be nonsense; it is the file that is bad, nothing else.
+func TestFITSHeadersThatLie(t *testing.T) {
+	for name, cards := range map[string][]string{
+		"no pixels but parameters": {"BITPIX  = 8", "NAXIS   = 3", "NAXIS1  = 4", "NAXIS2  = 4", "NAXIS3  = 0", "PCOUNT  = 16"},
+		"no axes but parameters":   {"BITPIX  = 8", "NAXIS   = 0", "PCOUNT  = 16"},
+		"infinity times nothing":   append(append([]string{"BITPIX  = 8", "NAXIS   = 19"}, axes(18, "9000000000000000000")...), "NAXIS19 = 0"),
+	} {
+		text := "SIMPLE  = T" + strings.Repeat(" ", 69)
+		for _, card := range append(cards, "END") {
+			text += fmt.Sprintf("%-80s", card)
+		}
+		root := t.TempDir()
+		write(t, root, "a.fits", []byte(fmt.Sprintf("%-2880s", text)+strings.Repeat("\x00", 2880)))
+		if _, err := reader(t, root, "").Open(); err == nil || !strings.Contains(err.Error(), "none of the 1 files") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func axes(n int, length string) (cards []string) {
+	for i := range n {
+		cards = append(cards, fmt.Sprintf("%-8s= %s", fmt.Sprintf("NAXIS%d", i+1), length))
+	}
+	return cards
+}
+
 func TestPalette(t *testing.T) {
 	m := image.NewPaletted(image.Rect(0, 0, 2, 1), color.Palette{color.NRGBA{10, 20, 30, 255}, color.NRGBA{200, 100, 50, 0}})
 	m.Pix[1] = 1

@@ -64,9 +64,11 @@ func (p *pixels) fill(picture image.Image) {
 			copy(p.u8[y*width:(y+1)*width], source.Pix[y*source.Stride:])
 		}
 		return
-	case *image.NRGBA:
-		p.threeOfFour(source.Pix, source.Stride)
-		return
+	case *image.NRGBA: // also grey with a transparent shade, whose header promises one band
+		if p.shape[2] == 3 {
+			p.threeOfFour(source.Pix, source.Stride)
+			return
+		}
 	case *image.RGBA: // the decoders give it for opaque pictures only
 		p.threeOfFour(source.Pix, source.Stride)
 		return
