@@ -80,6 +80,17 @@ func TestDatasetTakesTheRoomThatItGets(t *testing.T) {
 	}
 }
 
+// An opened dataset is closed with its instance.
+func TestDatasetIsClosed(t *testing.T) {
+	h, l := host(t)
+	d := must(h.Dataset(background, ref("misfit.squares", `{"value": 3}`)))
+	must(d.Open(background))
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.find(t, "misfit: the squares are closed")
+}
+
 func TestDatasetFaults(t *testing.T) {
 	h, _ := host(t)
 	d := must(h.Dataset(background, ref("misfit.squares", `{"how": "missing"}`)))

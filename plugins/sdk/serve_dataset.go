@@ -22,6 +22,14 @@ type records struct {
 	catalogue atomic.Pointer[protocol.Catalogue]
 }
 
+// Close closes the author's reader if it can be closed: embedding hides a method that is not the interface's.
+func (r *records) Close() error {
+	if c, ok := r.Reader.(interface{ Close() error }); ok {
+		return c.Close()
+	}
+	return nil
+}
+
 // Open asks the author's Open and checks its answer.
 func (s datasetServer) Open(_ context.Context, r *protocol.OpenRequest) (*protocol.Catalogue, error) {
 	i, reader, err := find[Reader](s.server, r.Instance)

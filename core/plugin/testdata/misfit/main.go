@@ -236,6 +236,11 @@ func (d *squares) ReadFile(path string, r *sdk.Record) error {
 	return nil
 }
 
+func (d *squares) Close() error {
+	fmt.Println("the squares are closed")
+	return nil
+}
+
 type tiny struct{}
 
 func (tiny) Describe(input []int64) (*sdk.Model, error) {
