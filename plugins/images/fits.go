@@ -28,7 +28,9 @@ type unit struct {
 const fitsBlock = 2880
 
 // picture says whether the unit is an image that has pixels.
-func (u unit) picture() bool { return u.image && len(u.axes) > 0 && !slices.Contains(u.axes, 0) && u.size > 0 }
+func (u unit) picture() bool {
+	return u.image && len(u.axes) > 0 && !slices.Contains(u.axes, 0) && u.size > 0
+}
 
 // decodeFITS gives the image units of a FITS file as bands.
 func (c *config) decodeFITS(data []byte, headerOnly bool) (*pixels, error) {
