@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -104,10 +105,14 @@ func (o *output) tail() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lines := strings.SplitAfter(strings.TrimSuffix(o.kept(), "\n"), "\n")
-	for i, line := range lines {
-		if crash(line) { // the first goroutine's stack says where; the others say little
-			return strings.Join(lines[max(0, i-toldLines/3):min(len(lines), i+toldLines)], "")
+	at := slices.IndexFunc(lines, crash) // the first goroutine's stack says where; the others say little
+	for i := len(lines) - 1; at < 0 && i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "panic in ") { // what the SDK writes of a panic that it catches; its stack is as long
+			at = i
 		}
+	}
+	if at >= 0 {
+		return strings.Join(lines[max(0, at-toldLines/3):min(len(lines), at+toldLines)], "")
 	}
 	return strings.Join(lines[max(0, len(lines)-toldLines):], "")
 }

@@ -7,6 +7,7 @@ package sdk
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -51,10 +52,20 @@ func component[C, T any](kind protocol.Kind, name string, revision int, summary,
 		build: func(config []byte) (any, error) {
 			var c C
 			if err := json.Unmarshal(config, &c); err != nil {
-				return nil, fmt.Errorf("configuration of %s: %w", name, err)
+				return nil, undecodable(err)
 			}
 			return build(c)
 		}}
+}
+
+// undecodable says what is wrong with a configuration that the schema allows and the author's struct cannot hold.
+func undecodable(err error) error {
+	var value *json.UnmarshalTypeError
+	if errors.As(err, &value) && value.Field != "" {
+		return FieldError{Field: value.Field, What: fmt.Sprintf("the %s is no %s, or too large for one", value.Value, value.Type),
+			Advice: "give a value that fits; the schema of the component should say so"}
+	}
+	return ConfigError{What: "the configuration cannot be read: " + err.Error(), Advice: "the schema of the component should say so"}
 }
 
 // Dataset makes a component that streams records. C is decoded from the experiment's JSON.

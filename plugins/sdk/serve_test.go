@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
@@ -176,5 +178,45 @@ func TestNoAllocationsForASample(t *testing.T) {
 	})
 	if n != 0 || out[7] != 64 {
 		t.Errorf("%v allocations, %v", n, out)
+	}
+}
+
+// TestPanicsInParallel: a panic on whichever thread, and a fault there, are errors of the component.
+func TestPanicsInParallel(t *testing.T) {
+	input, err := unix.Mmap(-1, 0, 64, unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(input)
+	for want, f := range map[string]func(i int){
+		"panic: item 40": func(i int) {
+			if i == 40 {
+				panic("item 40")
+			}
+		},
+		fmt.Sprintf("panic: memory fault at %p (the tensors that a component is given may only be read)", input): func(i int) {
+			if i == 63 {
+				input[0] = 1
+			}
+		},
+	} {
+		err := protect("test", func() error { Parallel(64, f); return nil })
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	var sum atomic.Int64
+	Parallel(100, func(i int) { sum.Add(int64(i)) }) // the pool is as before
+	if sum.Load() != 4950 {
+		t.Error(sum.Load())
+	}
+}
+
+// TestNumbersThatDoNotFit: a schema may allow what a field of the author's struct cannot hold.
+func TestNumbersThatDoNotFit(t *testing.T) {
+	c := Augmentation("crop", 1, "", "#Config: {}", func(c struct{ Size struct{ Side int8 } }) (Augmenter, error) { return double{}, nil })
+	var field FieldError
+	if _, err := c.Build([]byte(`{"Size": {"Side": 300}}`)); !errors.As(err, &field) || field.Field != "Size.Side" || !strings.Contains(field.What, "number 300") {
+		t.Errorf("%#v", err)
 	}
 }

@@ -63,7 +63,7 @@ func (s *server) guard(ctx context.Context, request any, info *grpc.UnaryServerI
 	return answer, nil
 }
 
-// longestError is what an error's text may have in bytes: it travels in a header.
+// longestError is what an error's text, and its advice, may have in bytes: they travel in a header.
 const longestError = 4 << 10
 
 // statusOf wraps an error for the wire.
@@ -74,6 +74,9 @@ func statusOf(err error) error {
 	fault := faultOf(err)
 	if len(fault.What) > longestError {
 		fault.What = strings.ToValidUTF8(fault.What[:longestError], "") + "…"
+	}
+	if len(fault.Advice) > longestError { // a list of all columns, say
+		fault.Advice = strings.ToValidUTF8(fault.Advice[:longestError], "") + "…"
 	}
 	fault.What, fault.Advice = strings.ToValidUTF8(fault.What, "�"), strings.ToValidUTF8(fault.Advice, "�")
 	st := status.New(codes.Unknown, "the component failed")
@@ -106,8 +109,11 @@ func protect(name string, f func() error) (err error) {
 	return f()
 }
 
-// recovered makes an error of a panic and writes the stack to the log.
+// recovered makes an error of a panic and writes the stack to the log, once: Parallel has done so already.
 func recovered(name string, r any) error {
+	if again, ok := r.(panicError); ok {
+		return again
+	}
 	fmt.Fprintf(os.Stderr, "panic in %s: %v\n%s", name, r, debug.Stack())
 	return panicError{r}
 }
