@@ -46,7 +46,9 @@ func read(dir string) (*files, error) {
 			Do: "asterism runs list shows the runs that there are"}
 	}
 	f := &files{dir: dir, root: root}
-	f.manifest = readJSON[run.Manifest](f, "manifest.json")
+	if f.manifest = readJSON[run.Manifest](f, "manifest.json"); f.manifest != nil {
+		f.manifest.Settle(dir)
+	}
 	f.plan = readJSON[run.Plan](f, "plan.json")
 	f.resolved = f.bytes("resolved.json")
 	f.experiment = f.bytes("experiment.cue")

@@ -6,14 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/asterism-ssl/asterism/core/fault"
+)
+
+const (
+	manifestFile = "manifest.json"
+	lockFile     = ".lock"
+	writing      = ".writing-" // begins the names of files that are not complete
 )
 
 // Dir is an open run directory: locked, so that no other run writes it.
@@ -37,17 +45,67 @@ func OpenDir(root, id string) (*Dir, error) {
 		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot make the run directory " + path, Err: err,
 			Do: "choose another folder with --runs"}
 	}
-	lock, err := os.OpenFile(filepath.Join(path, ".lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot write to the run directory " + path, Err: err,
 			Do: "choose another folder with --runs"}
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	free, err := tryLock(lock, syscall.LOCK_EX)
+	for tries := 0; tries < 5 && !free && err == nil; tries++ { // InUse may look just now
+		time.Sleep(10 * time.Millisecond)
+		free, err = tryLock(lock, syscall.LOCK_EX)
+	}
+	if err != nil {
+		lock.Close()
+		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot lock the run directory " + path, Err: err,
+			Do: "choose a folder on a local disk with --runs"}
+	}
+	if !free {
 		lock.Close()
 		return nil, &fault.Error{Op: "run", Kind: fault.Resource, What: "the run directory " + path + " is in use by another run",
 			Do: "wait for it to end, or choose another folder with --runs"}
 	}
-	return &Dir{Path: path, lock: lock}, nil
+	d := &Dir{Path: path, lock: lock}
+	d.sweep()
+	return d, nil
+}
+
+// tryLock tries a lock of a file; free is false when another holds it.
+func tryLock(f *os.File, how int) (free bool, err error) {
+	for {
+		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return false, nil
+		default:
+			return err == nil, err
+		}
+	}
+}
+
+// sweep removes what a killed process was writing. A report may be written without the lock: it is given time.
+func (d *Dir) sweep() {
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if st, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), writing) && time.Since(st.ModTime()) > time.Minute {
+			os.Remove(d.File(e.Name()))
+		}
+	}
+}
+
+// InUse says whether a process has the run directory open.
+func InUse(path string) bool {
+	lock, err := os.Open(filepath.Join(path, lockFile))
+	if err != nil {
+		return false
+	}
+	defer lock.Close()
+	free, err := tryLock(lock, syscall.LOCK_SH)
+	return err == nil && !free
 }
 
 // Close unlocks the directory.
@@ -59,7 +117,7 @@ func (d *Dir) File(names ...string) string {
 }
 
 // Save writes the manifest.
-func (d *Dir) Save() error { return WriteJSON(d.File("manifest.json"), d.Manifest) }
+func (d *Dir) Save() error { return WriteJSON(d.File(manifestFile), d.Manifest) }
 
 // WriteJSON writes v to path, indented, atomically.
 func WriteJSON(path string, v any) error {
@@ -72,7 +130,7 @@ func WriteJSON(path string, v any) error {
 
 // WriteFile writes a file atomically: aside, synced, renamed.
 func WriteFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".writing-*")
+	f, err := os.CreateTemp(filepath.Dir(path), writing+"*")
 	if err != nil {
 		return err
 	}
@@ -84,6 +142,52 @@ func WriteFile(path string, text []byte) error {
 	if err != nil {
 		os.Remove(f.Name())
 	}
+	return err
+}
+
+// Continue opens a file that grows during a run, to be written from offset on; what was there beyond is lost. It is a
+// new file in place of the old one, which may be a stage's by another name: what a stage holds must not change.
+func Continue(path string, offset int64) (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), writing+"*")
+	if err != nil {
+		return nil, err
+	}
+	if offset != 0 {
+		err = copyFirst(f, path, offset)
+	}
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync() // a checkpoint counts on what is there
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+// copyFirst copies the first n bytes of a file.
+func copyFirst(to *os.File, path string, n int64) error {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	st, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	if n < 0 || n > st.Size() {
+		return &fault.Error{Op: "run", Kind: fault.Data, Where: path, What: fmt.Sprintf("the checkpoint continues at byte %d of a file of %d bytes", n, st.Size()),
+			Do: "remove the folder checkpoints of the run, to train from the beginning"}
+	}
+	_, err = io.CopyN(to, from, n)
 	return err
 }
 
@@ -99,6 +203,24 @@ func ReadJSON(path string, v any) error {
 	return nil
 }
 
+// ReadManifest reads the manifest of a run directory, settled.
+func ReadManifest(path string) (*Manifest, error) {
+	m := new(Manifest)
+	if err := ReadJSON(filepath.Join(path, manifestFile), m); err != nil {
+		return nil, err
+	}
+	m.Settle(path)
+	return m, nil
+}
+
+// Settle corrects the status of a run that could not: one that was killed says that it is running, and can be continued
+// as one that was interrupted.
+func (m *Manifest) Settle(path string) {
+	if m.Status == Running && !InUse(path) {
+		m.Status = Interrupted
+	}
+}
+
 // List gives the manifests of the runs in root, newest first. A folder without a manifest is none.
 func List(root string) ([]Manifest, error) {
 	entries, err := os.ReadDir(root)
@@ -110,9 +232,8 @@ func List(root string) ([]Manifest, error) {
 	}
 	var runs []Manifest
 	for _, e := range entries {
-		var m Manifest
-		if err := ReadJSON(filepath.Join(root, e.Name(), "manifest.json"), &m); err == nil {
-			runs = append(runs, m)
+		if m, err := ReadManifest(filepath.Join(root, e.Name())); err == nil {
+			runs = append(runs, *m)
 		}
 	}
 	sort.SliceStable(runs, func(i, j int) bool { return runs[i].Started.After(runs[j].Started) })
@@ -122,7 +243,7 @@ func List(root string) ([]Manifest, error) {
 // Find gives the directory of the run that a user names: a path, an id in root, or the start of exactly one id.
 func Find(root, name string) (string, error) {
 	for _, path := range []string{name, filepath.Join(root, name)} {
-		if _, err := os.Stat(filepath.Join(path, "manifest.json")); err == nil {
+		if _, err := os.Stat(filepath.Join(path, manifestFile)); err == nil {
 			return path, nil
 		}
 	}
@@ -147,7 +268,7 @@ func Find(root, name string) (string, error) {
 
 // Results reads the results of every task of a run, by name.
 func Results(path string) ([]TaskResult, error) {
-	files, err := filepath.Glob(filepath.Join(path, "tasks", "*", "result.json"))
+	files, err := filepath.Glob(filepath.Join(globEscape(path), "tasks", "*", "result.json"))
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 //
 // Not safe for concurrent use.
 type EventWriter struct {
+	path   string
 	file   *os.File
 	offset int64
 	event  []byte // scratch: one Event
@@ -67,25 +68,17 @@ func OpenEvents(path string, offset int64) (*EventWriter, error) {
 
 func openEvents(path string, offset int64, now time.Time) (*EventWriter, error) {
 	failed := func(err error) error {
+		var f *fault.Error
+		if errors.As(err, &f) {
+			return err
+		}
 		return &fault.Error{Op: "run", Kind: fault.Resource, Where: path, What: "cannot write the TensorBoard events", Err: err}
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := Continue(path, offset)
 	if err != nil {
 		return nil, failed(err)
 	}
-	w := &EventWriter{file: file, offset: offset}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-	case offset < 0 || offset > info.Size():
-		err = fmt.Errorf("the checkpoint continues at byte %d of a file of %d bytes", offset, info.Size())
-	default:
-		err = file.Truncate(offset)
-	}
-	if err != nil {
-		file.Close()
-		return nil, failed(err)
-	}
+	w := &EventWriter{path: path, file: file, offset: offset}
 	if offset == 0 {
 		// Event{wall_time = 1, file_version = 3}: TensorBoard wants it first.
 		w.event = appendWallTime(w.event[:0], now)
@@ -119,7 +112,7 @@ func (w *EventWriter) Scalars(step uint64, wall time.Time, values ...Scalar) err
 	w.event = protowire.AppendTag(w.event, 5, protowire.BytesType)
 	w.event = protowire.AppendBytes(w.event, w.value)
 	if err := w.append(); err != nil {
-		return &fault.Error{Op: "run", Kind: fault.KindOf(err), Where: w.file.Name(), What: "cannot write the TensorBoard events", Err: err}
+		return &fault.Error{Op: "run", Kind: fault.KindOf(err), Where: w.path, What: "cannot write the TensorBoard events", Err: err}
 	}
 	return nil
 }
@@ -128,7 +121,7 @@ func (w *EventWriter) Scalars(step uint64, wall time.Time, values ...Scalar) err
 func (w *EventWriter) Offset() int64 { return w.offset }
 
 // Path is where the events are.
-func (w *EventWriter) Path() string { return w.file.Name() }
+func (w *EventWriter) Path() string { return w.path }
 
 // Sync waits until what was written is on the disk: a checkpoint must not keep an offset that a power cut takes away.
 func (w *EventWriter) Sync() error { return w.file.Sync() }

@@ -14,7 +14,7 @@ type Manifest struct {
 	ID         string            `json:"id"`         // name-hash8, the directory's name
 	Experiment string            `json:"experiment"` // absolute path of the file
 	Folder     string            `json:"folder"`     // in which it was started: relative paths in the experiment are relative to it
-	Status     string            `json:"status"`     // "running", "interrupted", "failed", "done"
+	Status     string            `json:"status"`     // Running, Interrupted, Failed or Done
 	Error      string            `json:"error,omitempty"`
 	Started    time.Time         `json:"started"`
 	Finished   time.Time         `json:"finished,omitzero"`
@@ -25,6 +25,14 @@ type Manifest struct {
 	Stages     []StageRecord     `json:"stages"`
 	Notices    []Notice          `json:"notices,omitempty"`
 }
+
+// The statuses of a run.
+const (
+	Running     = "running"
+	Interrupted = "interrupted" // by request, or killed: the same command continues it
+	Failed      = "failed"
+	Done        = "done"
+)
 
 // Machine describes where a run was made.
 type Machine struct {
