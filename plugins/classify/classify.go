@@ -58,7 +58,7 @@ func (q *question) of(columns map[string]sdk.Tensor) ([]int, error) {
 	class := make([]int, len(column.F64))
 	for i, v := range column.F64 {
 		if class[i] = q.classes.Class(v); class[i] < 0 {
-			return nil, sdk.DataError{What: fmt.Sprintf("row %d has no class: the value of %q is %v", i, q.label, v)}
+			return nil, sdk.DataError{What: fmt.Sprintf("row %d has no class: the value of %q is %v", i, q.label, v), Advice: "correct the table, or leave the object out"}
 		}
 	}
 	return class, nil
@@ -129,8 +129,8 @@ func (l *linear) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error)
 		return nil, err
 	}
 	names := labels.Names(state)
-	if len(names) != model.Classes {
-		return nil, sdk.DataError{What: "the stored regression is damaged", Advice: "run the task again with --fresh"}
+	if len(names) != model.Classes || len(model.Mean) != x.Shape[1] {
+		return nil, sdk.DataError{What: "the stored regression is damaged or of another width", Advice: "run the task again with --fresh"}
 	}
 	return l.answer(model.Probabilities(x.F32), names), nil
 }

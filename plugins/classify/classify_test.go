@@ -1,6 +1,7 @@
 package classify_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -96,6 +97,10 @@ func TestSeparatesClouds(t *testing.T) {
 		}
 		if total != n {
 			t.Errorf("%s: the confusion matrix counts %g of %d rows", component, total, n)
+		}
+		var damaged sdk.DataError
+		if _, err := p.Predict(state, matrix(x[:n*4], 4)); !errors.As(err, &damaged) {
+			t.Errorf("%s: representations of another width: %v", component, err)
 		}
 		if columns[0].Categories[1] != "0.5 to 1.5" {
 			t.Errorf("%s: class names %v", component, columns[0].Categories)

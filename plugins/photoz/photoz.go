@@ -51,7 +51,7 @@ func (b *bins) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
 
 // bin is the bin of a redshift; what lies outside [0, z_max) goes to the nearest bin.
 func (b *bins) bin(z float64) int {
-	return max(0, min(b.Bins-1, int(math.Floor(z/b.Max*float64(b.Bins)))))
+	return int(max(0, min(float64(b.Bins-1), math.Floor(z/b.Max*float64(b.Bins))))) // in range before it is an integer
 }
 
 func (b *bins) centre(bin int) float64 { return (float64(bin) + 0.5) * b.Max / float64(b.Bins) }
@@ -64,7 +64,7 @@ func (b *bins) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	class := make([]int, len(z))
 	for i, v := range z {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, sdk.DataError{What: fmt.Sprintf("row %d has the redshift %v", i, v)}
+			return nil, sdk.DataError{What: fmt.Sprintf("row %d has the redshift %v", i, v), Advice: "correct the table, or leave the object out"}
 		}
 		class[i] = b.bin(v)
 	}

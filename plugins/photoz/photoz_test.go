@@ -90,7 +90,7 @@ func TestFindsRedshift(t *testing.T) {
 func TestConstantFeaturesGiveOneRedshift(t *testing.T) {
 	p := task(t, `{label: "z", bins: 4}`)
 	zero := sdk.Tensor{Shape: []int{4, 6}, F32: make([]float32, 24)}
-	state, err := p.Fit(&sdk.FitData{X: zero, Labels: map[string]sdk.Tensor{"z": {F64: []float64{0.01, 0.02, 0.399, 7}}}})
+	state, err := p.Fit(&sdk.FitData{X: zero, Labels: map[string]sdk.Tensor{"z": {F64: []float64{0.01, -1e300, 0.399, 1e300}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
