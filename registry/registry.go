@@ -10,6 +10,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,8 +54,8 @@ type Registry struct {
 func Open(builtins []*protocol.Description, self string, o Options) (*Registry, error) {
 	r := &Registry{digests: map[string]string{}, looked: []string{"in this binary"}}
 	taken := map[string]*Plugin{}
-	for name, dir := range o.Overrides {
-		p, err := read(dir)
+	for _, name := range slices.Sorted(maps.Keys(o.Overrides)) { // so that the same mistake is reported each time
+		p, err := read(o.Overrides[name])
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +188,11 @@ func (r *Registry) digest(p Plugin) (string, error) {
 	if d, ok := r.digests[p.Dir]; ok {
 		return d, nil
 	}
-	d, err := dirhash.HashDir(p.Dir, p.Name, dirhash.Hash1)
+	folder, err := filepath.EvalSymlinks(p.Dir) // HashDir takes a link for a file
+	if err != nil {
+		folder = p.Dir
+	}
+	d, err := dirhash.HashDir(folder, p.Name, dirhash.Hash1)
 	if err != nil {
 		return "", &fault.Error{Kind: fault.Resource, Plugin: p.Name, What: "the plugin's folder cannot be read", Err: err}
 	}

@@ -88,6 +88,14 @@ func TestInstalledFolder(t *testing.T) {
 	if len(r.List()) != 3 || len(r.Problems()) != 0 {
 		t.Errorf("%d plugins, problems %v", len(r.List()), r.Problems())
 	}
+	// A link to the folder is as good as the folder.
+	links := t.TempDir()
+	if err := os.Symlink(folder, filepath.Join(links, "acme")); err != nil {
+		t.Fatal(err)
+	}
+	if q, err := open(t, registry.Options{Dirs: []string{links}}).Plugin("acme"); err != nil || q.Digest != p.Digest {
+		t.Errorf("through a link: digest %q, not %q (%v)", q.Digest, p.Digest, err)
+	}
 	// The digest follows the content.
 	if !strings.HasPrefix(p.Digest, "h1:") {
 		t.Errorf("digest %q", p.Digest)
