@@ -103,6 +103,10 @@ func gradient(s *sdk.Step, name string, batch, dim int) ([]float32, error) {
 	return t.F32, nil
 }
 
+// nearer says whether the positive beats the hardest negative by more than rounding: of embeddings that have collapsed
+// to one point none is nearer, though the sums that give their similarities may differ in the last bits.
+func nearer(positive, hardest float64) bool { return positive > hardest+1e-6 }
+
 func dot(a, b []float32) float64 {
 	sum := 0.0
 	for i, v := range a {

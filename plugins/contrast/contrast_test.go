@@ -267,13 +267,14 @@ func TestMoCoQueueStart(t *testing.T) {
 // Collapse shows: equal embeddings have no spread, and the loss is what chance gives.
 func TestMetricsShowCollapse(t *testing.T) {
 	const batch, dim = 8, 4
+	direction := sdk.UnitRows([]float32{0.3, -0.5, 0.7, 0.1}, dim)
 	for component, config := range map[string]string{"moco": `{queue: 8, dim: 4, norm_groups: 1}`, "simclr": `{dim: 4}`} {
 		l := learner(t, component, config)
 		taps := map[string][]float32{}
 		for _, tap := range plan(t, l, batch).Taps {
-			v := make([]float32, batch*dim)
-			for i := range batch {
-				v[i*dim] = 1
+			v := make([]float32, 0, batch*dim) // a direction whose length is 1 within rounding only
+			for range batch {
+				v = append(v, direction...)
 			}
 			taps[tap.Name] = v
 		}
@@ -310,10 +311,14 @@ func TestPrograms(t *testing.T) {
 	if got := p.Facts[0]; got.Name != "effective negatives" || !strings.HasPrefix(got.Value, "64") {
 		t.Errorf("facts %v", p.Facts)
 	}
+	if got := p.Facts[len(p.Facts)-2]; got.Name != "chance loss" || !strings.HasPrefix(got.Value, "8.349: 2·ln(1 + queue)") {
+		t.Errorf("facts %v", p.Facts)
+	}
 	p = plan(t, learner(t, "simclr", `{}`), 32)
 	if len(p.Passes) != 2 || p.Momentum != 0 || !strings.HasPrefix(p.Facts[0].Value, "62") {
 		t.Errorf("SimCLR: %v", p)
 	}
+	plan(t, learner(t, "simclr", `{}`), 1<<20) // takes no memory: that would be terabytes
 	var names []string
 	for _, parameter := range p.Heads[0].Model.Parameters {
 		names = append(names, parameter.Name)

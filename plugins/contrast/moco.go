@@ -84,8 +84,12 @@ func (m *moco) facts(r *sdk.ProgramRequest, enqueued int) []*sdk.Fact {
 			facts = append(facts, &sdk.Fact{Name: "queue against data", Value: fmt.Sprintf("the queue holds %.1f epochs: earlier views of an object are among its own negatives; a shorter queue may learn better", epochs)})
 		}
 	}
+	chance := "ln(1 + queue)"
+	if m.Symmetric {
+		chance = "2·ln(1 + queue)"
+	}
 	return append(facts,
-		&sdk.Fact{Name: "chance loss", Value: fmt.Sprintf("%.3f: ln(1 + queue), of embeddings without information", float64(len(m.pairs))*math.Log(1+float64(m.Queue)))},
+		&sdk.Fact{Name: "chance loss", Value: fmt.Sprintf("%.3f: %s, of embeddings without information", float64(len(m.pairs))*math.Log(1+float64(m.Queue)), chance)},
 		&sdk.Fact{Name: "batch norm", Value: fmt.Sprintf("over %d groups of %d, keys shuffled", m.NormGroups, int(r.Batch)/m.NormGroups)})
 }
 
@@ -168,7 +172,7 @@ func (m *moco) infoNCE(q, k, dq []float32) {
 		row := m.logits[i*m.Queue : (i+1)*m.Queue]
 		m.positive[i] = dot(q[i*dim:(i+1)*dim], k[i*dim:(i+1)*dim])
 		hardest := float64(slices.Max(row))
-		m.first[i] = m.positive[i] > hardest
+		m.first[i] = nearer(m.positive[i], hardest)
 		top := max(m.positive[i], hardest) * scale
 		own := math.Exp(m.positive[i]*scale - top)
 		sum := own

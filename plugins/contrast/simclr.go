@@ -42,10 +42,8 @@ func (m *simclr) Plan(r *sdk.ProgramRequest) (*sdk.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.z = nil // other sizes, perhaps: prepare makes it anew
 	n := 2 * m.batch
-	m.z, m.gradient = make([]float32, n*m.Dim), make([]float32, n*m.Dim)
-	m.logits, m.weights = make([]float32, n*n), make([]float32, n*n)
-	m.loss, m.positive, m.first = make([]float64, n), make([]float64, n), make([]bool, n)
 	p := &sdk.Program{
 		Heads: []*sdk.Head{head},
 		Facts: []*sdk.Fact{
@@ -59,6 +57,17 @@ func (m *simclr) Plan(r *sdk.ProgramRequest) (*sdk.Program, error) {
 		p.Taps = append(p.Taps, &sdk.Tap{Name: name, Pass: name, Output: "projector"})
 	}
 	return p, nil
+}
+
+// prepare takes memory, once: many experiments are planned that never run.
+func (m *simclr) prepare() {
+	if m.z != nil {
+		return
+	}
+	n := 2 * m.batch
+	m.z, m.gradient = make([]float32, n*m.Dim), make([]float32, n*m.Dim)
+	m.logits, m.weights = make([]float32, n*n), make([]float32, n*n)
+	m.loss, m.positive, m.first = make([]float64, n), make([]float64, n), make([]bool, n)
 }
 
 // Loss is NT-Xent: the mean over the 2·batch embeddings of −ln softmax over the similarities with all others, divided by
@@ -80,6 +89,7 @@ func (m *simclr) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.prepare()
 	copy(m.z, a)
 	copy(m.z[len(a):], b)
 	m.ntXent()
@@ -109,7 +119,7 @@ func (m *simclr) ntXent() {
 				hardest = max(hardest, float64(v))
 			}
 		}
-		m.first[i] = m.positive[i] > hardest
+		m.first[i] = nearer(m.positive[i], hardest)
 		top := max(m.positive[i], hardest) * scale
 		sum := 0.0
 		for j, v := range row {
