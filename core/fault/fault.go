@@ -75,25 +75,28 @@ type Error struct {
 }
 
 // Error gives the fault on one line, without the advice and the log.
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.place() + e.reason() }
+
+// place says where, for the beginning of a line.
+func (e *Error) place() string {
 	var b strings.Builder
-	if e.Where != "" {
-		b.WriteString(e.Where + ": ")
-	}
-	if e.Path != "" {
-		b.WriteString(e.Path + ": ")
-	}
-	if e.Plugin != "" {
-		b.WriteString(e.Plugin + ": ")
-	}
-	b.WriteString(e.What)
-	if e.Err != nil {
-		if e.What != "" {
-			b.WriteString(": ")
+	for _, part := range []string{e.Where, e.Path, e.Plugin} {
+		if part != "" {
+			b.WriteString(part + ": ")
 		}
-		b.WriteString(e.Err.Error())
 	}
 	return b.String()
+}
+
+// reason says what is wrong, and why.
+func (e *Error) reason() string {
+	switch {
+	case e.Err == nil:
+		return e.What
+	case e.What == "":
+		return e.Err.Error()
+	}
+	return e.What + ": " + e.Err.Error()
 }
 
 // Unwrap gives the cause.
@@ -111,25 +114,40 @@ func (l List) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// All flattens an error into its faults; an error that is none becomes one of the kind that KindOf gives.
+// All flattens an error into its faults, of joined errors those of each; an error that is none becomes one of the kind
+// that KindOf gives. What was said around a fault (by fmt.Errorf) stands in its What; around a List it is left out.
 func All(err error) List {
 	if err == nil {
 		return nil
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		if joined := errors.Join(several.Unwrap()...); joined != nil && joined.Error() == err.Error() {
+			var list List
+			for _, e := range several.Unwrap() {
+				list = append(list, All(e)...)
+			}
+			return list
+		}
 	}
 	var list List
 	if errors.As(err, &list) {
 		return list
 	}
 	var e *Error
-	if errors.As(err, &e) {
-		if error(e) == err {
-			return List{e}
-		}
-		c := *e // wrapped with fmt.Errorf: keep the facts, print the whole text once
-		c.What, c.Err, c.Where, c.Path, c.Plugin = err.Error(), nil, "", "", ""
-		return List{&c}
+	if !errors.As(err, &e) {
+		return List{{Kind: KindOf(err), What: err.Error()}}
 	}
-	return List{{Kind: KindOf(err), What: err.Error()}}
+	if error(e) == err {
+		return List{e}
+	}
+	c := *e
+	c.Kind, c.Err = KindOf(err), nil
+	before, after, ok := strings.Cut(err.Error(), e.Error())
+	c.What = before + e.reason() + after
+	if !ok { // said in other words
+		c.What, c.Where, c.Path, c.Plugin = err.Error(), "", "", ""
+	}
+	return List{&c}
 }
 
 // KindOf gives the kind of the first fault in err; full disks and exhausted memory are recognised wherever they arise.
@@ -184,11 +202,7 @@ func PrintJSON(w io.Writer, err error) {
 	}
 	out.Exit = KindOf(err).ExitCode()
 	for _, e := range All(err) {
-		what := e.What
-		if e.Err != nil {
-			what = strings.TrimPrefix(what+": "+e.Err.Error(), ": ")
-		}
-		out.Errors = append(out.Errors, entry{e.Kind.String(), e.Where, e.Path, e.Plugin, what, e.Do, e.Log})
+		out.Errors = append(out.Errors, entry{KindOf(e).String(), e.Where, e.Path, e.Plugin, e.reason(), e.Do, e.Log})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")

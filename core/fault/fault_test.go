@@ -53,7 +53,7 @@ func TestWrappedFaultsKeepTheirFacts(t *testing.T) {
 	}
 	var b bytes.Buffer
 	Print(&b, fmt.Errorf("while reading: %w", &Error{Kind: Data, Where: "a.cue:1:2", What: "no such folder", Do: "check root"}))
-	if want := "error: while reading: a.cue:1:2: no such folder\n  → check root\n"; b.String() != want {
+	if want := "error: a.cue:1:2: while reading: no such folder\n  → check root\n"; b.String() != want {
 		t.Errorf("printed %q, want %q", b.String(), want)
 	}
 	b.Reset()
@@ -62,5 +62,28 @@ func TestWrappedFaultsKeepTheirFacts(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s lacks %s", b.String(), want)
 		}
+	}
+}
+
+// Two things that go wrong at once are two faults, each with its facts, for a person as for a program.
+func TestJoinedFaultsAreSaidOneByOne(t *testing.T) {
+	full := &Error{Kind: Plugin, Plugin: "contrast.moco", What: "cannot keep its queue", Err: syscall.ENOSPC}
+	err := errors.Join(fmt.Errorf("step 3: %w", full), errors.New("close: bad file"), nil)
+	var b bytes.Buffer
+	Print(&b, err)
+	if want := "error: contrast.moco: step 3: cannot keep its queue: no space left on device\nerror: close: bad file\n"; b.String() != want {
+		t.Errorf("printed %q, want %q", b.String(), want)
+	}
+	all := All(err)
+	if len(all) != 2 || all[0].Plugin != "contrast.moco" || all[0].Kind != Resource || all[1].Kind != Internal {
+		t.Errorf("the faults are %+v", all)
+	}
+	b.Reset()
+	PrintJSON(&b, full)
+	if !strings.Contains(b.String(), `"kind": "resource"`) || !strings.Contains(b.String(), `"exit": 1`) {
+		t.Errorf("the kind and the exit status differ: %s", b.String())
+	}
+	if got := All(errors.Join(full)); len(got) != 1 || got[0] != full {
+		t.Errorf("a fault alone became %+v", got)
 	}
 }
