@@ -56,7 +56,8 @@ func (p *process) fault(ctx context.Context, r Ref, name string, err error) erro
 		f.What = "the plugin does not know the call " + name
 		f.Do = "build it again with the current SDK"
 	default:
-		f.What = fmt.Sprintf("%s failed: %s", name, st.Message())
+		f.What, f.Do = fmt.Sprintf("%s failed: %s", name, st.Message()), "its last output may say why; if not, report it to the plugin's author"
+		f.Log = p.output.tail()
 	}
 	return f
 }

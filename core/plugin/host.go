@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -253,8 +254,11 @@ func (h *Host) Encoder(ctx context.Context, r Ref, input []int64) (*protocol.Mod
 		return nil, err
 	}
 	m, err := call(ctx, c, "Build", c.encoder.Build, &protocol.BuildRequest{Instance: c.instance, Input: input})
+	if ctx.Err() == nil {
+		err = cmp.Or(err, c.release())
+	}
 	if err != nil {
 		return nil, err
 	}
-	return m, c.release()
+	return m, nil
 }

@@ -126,6 +126,11 @@ func (h *Host) augmentation(ctx context.Context, r Ref, facts *protocol.SampleFa
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if a.plan == nil && ctx.Err() == nil {
+			c.release() // the error that brought us here says more
+		}
+	}()
 	plan, err := call(ctx, c, "Plan", c.augmentation.Plan, &protocol.AugmentationPlanRequest{Instance: c.instance, Facts: facts})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ type child struct {
 	tell   *io.PipeWriter
 	pid    atomic.Int64  // 0 until it is started
 	exited chan struct{} // closed when the process has ended and its output is read
+
+	mu     sync.Mutex // held while the group is killed
+	reaped bool       // its number may be another's
 }
 
 var handshake = regexp.MustCompile(`^\d+\|\d+\|(unix|tcp)\|[^|]+(\|.*)?$`)
@@ -94,6 +98,9 @@ func (c *child) Start(context.Context) error {
 	go func() {
 		awaitExit(int(c.pid.Load()))
 		c.Kill(context.Background()) // its children; the group's number cannot be another's before Wait
+		c.mu.Lock()
+		c.reaped = true
+		c.mu.Unlock()
 		c.cmd.Wait()
 		// A child that left the group may hold the pipes: do not wait for that one.
 		read := make(chan struct{})
@@ -115,14 +122,11 @@ func (c *child) Wait(context.Context) error { <-c.exited; return nil }
 
 // Kill implements go-plugin's Runner: it ends the process and all its children.
 func (c *child) Kill(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	pid := int(c.pid.Load())
-	if pid == 0 {
+	if pid == 0 || c.reaped {
 		return nil
-	}
-	select {
-	case <-c.exited:
-		return nil
-	default:
 	}
 	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
@@ -220,9 +224,10 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.Kill(context.Background()) })
 	err = p.connect(ctx)
-	if stop(); err == nil {
+	if stop() && err == nil {
 		err = p.check()
-	} else {
+	} else { // it failed, or was killed at the last moment
+		err = cmp.Or(err, context.Cause(ctx))
 		err = p.startFault(ctx, err, timeout)
 	}
 	if err != nil {
