@@ -35,6 +35,9 @@ type question struct {
 }
 
 func (q *question) ask(r *sdk.TaskNeedsRequest) error {
+	if q.label == "probability" {
+		return sdk.FieldError{Field: "label", What: "predictions have a column of this name of their own", Advice: "rename the column in the table"}
+	}
 	classes, err := labels.Of(q.label, q.edges, r.Labels)
 	if err != nil {
 		return err
@@ -102,6 +105,7 @@ func newLinear(c struct {
 	return &linear{question{label: c.Label, edges: c.Edges}, c.L2}, nil
 }
 
+// Needs finds the classes of the label.
 func (l *linear) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
 	if err := l.ask(r); err != nil {
 		return nil, err
@@ -110,6 +114,7 @@ func (l *linear) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
 		PredictionBytes: l.predictionBytes(r)}, nil
 }
 
+// Fit keeps a regression and the names of the classes.
 func (l *linear) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	class, err := l.of(f.Labels)
 	if err != nil {
@@ -123,6 +128,7 @@ func (l *linear) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	return append(model.State(), l.classes.Tensor()), nil
 }
 
+// Predict gives the columns LABEL [rows] and probability [rows, classes].
 func (l *linear) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
 	model, err := regress.FromState(state)
 	if err != nil {

@@ -215,6 +215,10 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%s: %s is accepted", component, name)
 			}
 		}
+		p = sdktest.Configure(t, classify.Plugin(), component, `{label: "probability", edges: [1]}`).(sdk.Predictor)
+		if _, err := p.Needs(&sdk.TaskNeedsRequest{Width: 2, Labels: []*sdk.LabelFacts{{Column: "probability", Count: 3}}}); err == nil {
+			t.Errorf("%s: a label called as the probabilities is accepted", component)
+		}
 		if _, err := sdktest.Build(classify.Plugin(), component, `{label: "kind", spread: 3}`); err == nil {
 			t.Errorf("%s: an unknown field is accepted", component)
 		}

@@ -23,6 +23,7 @@ func newKNN(c struct {
 	return &knn{question{label: c.Label, edges: c.Edges}, c.K, c.Temperature}, nil
 }
 
+// Needs finds the classes of the label.
 func (n *knn) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
 	if err := n.ask(r); err != nil {
 		return nil, err
@@ -54,6 +55,7 @@ func (n *knn) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	}, nil
 }
 
+// Predict gives the columns LABEL [rows] and probability [rows, classes], the shares of the votes.
 func (n *knn) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
 	var rows []float32
 	var class []int64

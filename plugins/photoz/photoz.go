@@ -37,7 +37,11 @@ type bins struct{ config }
 
 func newBins(c config) (sdk.Predictor, error) { return &bins{c}, nil }
 
+// Needs wants a column of numbers.
 func (b *bins) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
+	if b.Label == "spread" || b.Label == "probability" {
+		return nil, sdk.FieldError{Field: "label", What: "predictions have a column of this name of their own", Advice: "rename the column in the table"}
+	}
 	facts, err := labels.Column("label", b.Label, r.Labels)
 	if err != nil {
 		return nil, err
@@ -56,6 +60,7 @@ func (b *bins) bin(z float64) int {
 
 func (b *bins) centre(bin int) float64 { return (float64(bin) + 0.5) * b.Max / float64(b.Bins) }
 
+// Fit keeps a regression over the bins.
 func (b *bins) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	z := f.Labels[b.Label].F64
 	if len(z) != f.X.Shape[0] {

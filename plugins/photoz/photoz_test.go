@@ -138,6 +138,10 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+	spread := sdktest.Configure(t, photoz.Plugin(), "bins", `{label: "spread"}`).(sdk.Predictor)
+	if _, err := spread.Needs(&sdk.TaskNeedsRequest{Width: 2, Labels: []*sdk.LabelFacts{{Column: "spread", Count: 3}}}); err == nil {
+		t.Error("a label called as a prediction is accepted")
+	}
 	for _, config := range []string{`{}`, `{label: "z", bins: 1}`, `{label: "z", z_max: 0}`, `{label: "z", bin: 180}`} {
 		if _, err := sdktest.Build(photoz.Plugin(), "bins", config); err == nil {
 			t.Errorf("%s is accepted", config)
