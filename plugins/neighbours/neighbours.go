@@ -40,6 +40,7 @@ func newSearch(c config) (sdk.Predictor, error) {
 	return &search{config: c}, nil
 }
 
+// Needs finds the classes of the label where there is one.
 func (s *search) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
 	needs := &sdk.TaskNeeds{StateBytes: 4*r.FitRows*uint64(r.Width) + 64, PredictionBytes: 12*r.PredictRows*uint64(s.Top) + 128}
 	if s.Label != "" {

@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
@@ -18,15 +17,7 @@ func (s encoderServer) Build(_ context.Context, r *protocol.BuildRequest) (*prot
 	if err != nil {
 		return nil, err
 	}
-	var m *protocol.Model
-	err = protect(i.name, func() (err error) {
-		m, err = a.Describe(r.Input)
-		return err
-	})
-	if err == nil && m == nil {
-		err = fmt.Errorf("Describe gave neither an error nor a model")
-	}
-	return m, err
+	return asked(i, "Describe", "a model", func() (*protocol.Model, error) { return a.Describe(r.Input) })
 }
 
 type objectiveServer struct {
@@ -42,15 +33,7 @@ func (s objectiveServer) Plan(_ context.Context, r *protocol.ProgramRequest) (*p
 	}
 	i.turn.Lock()
 	defer i.turn.Unlock()
-	var p *protocol.Program
-	err = protect(i.name, func() (err error) {
-		p, err = l.Plan(r)
-		return err
-	})
-	if err == nil && p == nil {
-		err = fmt.Errorf("Plan gave neither an error nor a program")
-	}
-	return p, err
+	return asked(i, "Plan", "a program", func() (*protocol.Program, error) { return l.Plan(r) })
 }
 
 // Loss gives one step to the author.
@@ -73,15 +56,7 @@ func (s objectiveServer) Loss(_ context.Context, r *protocol.LossRequest) (*prot
 	if step.Labels, err = c.byName(r.Labels, false); err != nil {
 		return nil, err
 	}
-	var a *protocol.LossAnswer
-	err = protect(i.name, func() (err error) {
-		a, err = l.Loss(step)
-		return err
-	})
-	if err == nil && a == nil {
-		err = fmt.Errorf("Loss gave neither an error nor a loss")
-	}
-	return a, err
+	return asked(i, "Loss", "a loss", func() (*protocol.LossAnswer, error) { return l.Loss(step) })
 }
 
 // State copies what a checkpoint must keep.
@@ -144,15 +119,7 @@ func (s taskServer) Needs(_ context.Context, r *protocol.TaskNeedsRequest) (*pro
 	if err != nil {
 		return nil, err
 	}
-	var n *protocol.TaskNeeds
-	err = protect(i.name, func() (err error) {
-		n, err = p.Needs(r)
-		return err
-	})
-	if err == nil && n == nil {
-		err = fmt.Errorf("Needs gave neither an error nor an answer")
-	}
-	return n, err
+	return asked(i, "Needs", "an answer", func() (*protocol.TaskNeeds, error) { return p.Needs(r) })
 }
 
 // Fit gives the training rows to the author and copies the state into the slot.
@@ -241,13 +208,5 @@ func (s taskServer) Score(_ context.Context, r *protocol.ScoreRequest) (*protoco
 	if d.FitLabels, err = c.byName(r.FitLabels, false); err != nil {
 		return nil, err
 	}
-	var a *protocol.ScoreAnswer
-	err = protect(i.name, func() (err error) {
-		a, err = p.Score(d)
-		return err
-	})
-	if err == nil && a == nil {
-		err = fmt.Errorf("Score gave neither an error nor an answer")
-	}
-	return a, err
+	return asked(i, "Score", "an answer", func() (*protocol.ScoreAnswer, error) { return p.Score(d) })
 }

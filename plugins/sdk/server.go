@@ -178,6 +178,19 @@ func find[T any](s *server, id uint32) (*instance, T, error) {
 	return i, v, nil
 }
 
+// asked gives an author's answer to method, which must be there when there is no error.
+func asked[A any](i *instance, method, what string, f func() (*A, error)) (*A, error) {
+	var answer *A
+	err := protect(i.name, func() (err error) {
+		answer, err = f()
+		return err
+	})
+	if err == nil && answer == nil {
+		err = fmt.Errorf("%s gave neither an error nor %s", method, what)
+	}
+	return answer, err
+}
+
 // call holds the arenas that one call uses.
 type call struct {
 	server *server
