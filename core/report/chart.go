@@ -352,7 +352,7 @@ func curves(lines []run.MetricLine, names []string) []*chart {
 	}
 	list = append(list,
 		curve("Learning rate", "learning rate", "The step size of the optimiser.", steps, of(func(l run.MetricLine) float64 { return l.LR }), true),
-		curve("Throughput", "images/s", "Images learned from per second, with the making of their views, since the line before.", steps, of(func(l run.MetricLine) float64 { return l.ImagesPS }), true))
+		curve("Throughput", "images/s", "Images learned from per second, with the making of their views, over the last second or more.", steps, of(func(l run.MetricLine) float64 { return l.ImagesPS }), true))
 	var shown []*chart
 	for _, c := range list {
 		if c != nil {

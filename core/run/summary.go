@@ -2,7 +2,6 @@ package run
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -106,7 +105,7 @@ func Details(p *Plan) string {
 	})
 	section("tasks", func(w *tabwriter.Writer) {
 		for _, t := range p.Tasks {
-			fmt.Fprintf(w, "  %s\t%s\twith %s labels\n", t.Name, t.Component, strings.Join(slices.Clone(t.Labels), ", "))
+			fmt.Fprintf(w, "  %s\t%s\twith %s labels\n", t.Name, t.Component, strings.Join(t.Labels, ", "))
 		}
 	})
 	return b.String()

@@ -226,7 +226,7 @@ func (c *Cache) Do(ctx context.Context, key, describe string, build func(ctx con
 	if err := build(ctx, dir); err != nil {
 		var f *fault.Error
 		var l fault.List
-		if errors.As(err, &f) || errors.As(err, &l) || fault.KindOf(err) != fault.Resource {
+		if errors.As(err, &f) || errors.As(err, &l) || fault.KindOf(err) != fault.Resource || !c.inside(err) {
 			return Result{}, err
 		}
 		return Result{}, refused("write a stage", c.dir, err)
@@ -248,6 +248,16 @@ func (c *Cache) Do(ctx context.Context, key, describe string, build func(ctx con
 			Do: "check that nothing else removes files there"}
 	}
 	return Result{Dir: final, Seconds: s.Seconds, Why: why}, nil
+}
+
+// inside says whether an error is of a file in the cache, as far as it says of which.
+func (c *Cache) inside(err error) bool {
+	var p *fs.PathError
+	if !errors.As(err, &p) {
+		return true
+	}
+	path, err := filepath.Abs(p.Path)
+	return err != nil || strings.HasPrefix(path, c.dir+string(filepath.Separator))
 }
 
 // clear removes what stands in the way of building: a spoilt stage and what crashes left. The caller holds the lock.

@@ -3,9 +3,11 @@ package stage
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,6 +150,10 @@ func TestFailureLeavesNothing(t *testing.T) {
 	}
 	if _, err := c.Do(ctx, "../k", "", two); err == nil {
 		t.Error("a key may lead out of the cache")
+	}
+	elsewhere := &fs.PathError{Op: "open", Path: "/runs/efigi/metrics.jsonl", Err: syscall.EACCES}
+	if _, err := c.Do(ctx, "k", "", func(context.Context, string) error { return elsewhere }); err != error(elsewhere) {
+		t.Errorf("a file outside is said to be the cache's: %v", err)
 	}
 	wrapped := fault.List{{Kind: fault.Data, What: "bad", Err: syscall.ENOSPC}}
 	if _, err := c.Do(ctx, "k", "", func(context.Context, string) error { return wrapped }); err.Error() != wrapped.Error() {
@@ -412,6 +418,47 @@ func TestGC(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "kept", "weights.safetensors")); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestGarbageIsListedInJSON(t *testing.T) {
+	g, err := open(t, t.TempDir()).GC(nil, 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := json.Marshal(g); err != nil || string(text) != `{"bytes":0,"items":[]}` {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// A stage is removed by whoever holds it, but not under another's hands, whatever the clocks say.
+func TestRemove(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	c, other := open(t, dir), open(t, dir)
+	if err := c.Remove("k"); err != nil {
+		t.Errorf("one that is not there: %v", err)
+	}
+	if _, err := c.Do(ctx, "k", "", two); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := other.Lookup("k"); !ok {
+		t.Fatal("it is not found")
+	}
+	wantFault(t, c.Remove("k"), fault.Resource, "in use")
+	other.Close()
+	ahead := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "k", "stage.json"), ahead, ahead); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Remove("k"); err != nil {
+		t.Error(err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 0 {
+		t.Errorf("left: %v", names)
+	}
+	if r, err := c.Do(ctx, "k", "", two); err != nil || r.Reused {
+		t.Errorf("afterwards: %+v, %v", r, err)
+	}
+	wantFault(t, c.Remove("../k"), fault.Internal)
 }
 
 func TestCacheThatCannotBeWritten(t *testing.T) {

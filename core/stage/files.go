@@ -95,8 +95,7 @@ func (c *Cache) Link(key, dst string) error {
 	for _, f := range s.Files {
 		name := filepath.FromSlash(f.Name)
 		if err := link(filepath.Join(c.dir, key, name), filepath.Join(dst, name)); err != nil {
-			e := refused("link results to "+dst+" from a stage", c.dir, err)
-			return e
+			return refused("link results to "+dst+" from a stage", c.dir, err)
 		}
 	}
 	return nil
@@ -115,7 +114,7 @@ func link(src, dst string) error {
 		return err
 	}
 	for try := 0; ; try++ {
-		aside := fmt.Sprintf("%s.%d-%d.partial", dst, os.Getpid(), time.Now().UnixNano())
+		aside := filepath.Join(filepath.Dir(dst), fmt.Sprintf(".writing-%d-%d", os.Getpid(), time.Now().UnixNano()))
 		err := os.Link(src, aside)
 		if errors.Is(err, fs.ErrExist) && try < 100 {
 			continue

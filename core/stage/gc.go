@@ -12,23 +12,23 @@ import (
 
 // Garbage is what GC removed, or would remove.
 type Garbage struct {
-	Bytes int64 // given back to the disk; files that a run directory also links to give nothing
-	Items []Item
+	Bytes int64  `json:"bytes"` // given back to the disk; files that a run directory also links to give nothing
+	Items []Item `json:"items"`
 }
 
 // Item is one stage, or what is left of one.
 type Item struct {
-	Key        string
-	Describe   json.RawMessage // nil when it was not complete
-	Bytes      int64           // given back
-	Used       time.Time       // when it was last used
-	Unfinished bool            // left by a crash
+	Key        string          `json:"key"`
+	Describe   json.RawMessage `json:"describe"`   // nil when it was not complete
+	Bytes      int64           `json:"bytes"`      // given back
+	Used       time.Time       `json:"used"`       // when it was last used
+	Unfinished bool            `json:"unfinished"` // left by a crash
 }
 
 // GC removes the stages that keep does not want, that nobody has used for longer than olderThan and that no process is
 // using, and what crashes have left. With dryRun it only says what it would remove. A nil keep wants nothing.
 func (c *Cache) GC(keep func(key string) bool, olderThan time.Duration, dryRun bool) (Garbage, error) {
-	var g Garbage
+	g := Garbage{Items: []Item{}}
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return g, refused("list the stages", c.dir, err)
@@ -91,7 +91,7 @@ func (c *Cache) collect(key, name string, unfinished bool, olderThan time.Durati
 			item.Describe = s.Describe
 		}
 	}
-	if time.Since(item.Used) < olderThan {
+	if olderThan > 0 && time.Since(item.Used) < olderThan { // a clock may be ahead of ours
 		return item, false, nil
 	}
 	item.Bytes = weight(dir)
