@@ -51,7 +51,7 @@ func read(dir string) (*Plugin, error) {
 	}
 	d := &protocol.Description{}
 	if err := protojson.Unmarshal(rest, d); err != nil {
-		return nil, invalid(file, "is no description of a plugin: %s", strings.TrimPrefix(err.Error(), "proto: "))
+		return nil, invalid(file, "is no description of a plugin: %s", strings.TrimSpace(strings.TrimPrefix(err.Error(), "proto:"))) // what follows the colon changes with the build
 	}
 	if err := check(d); err != nil {
 		return nil, invalid(file, "%v", err)
