@@ -335,8 +335,16 @@ func roomFor(dir string, count, wide int64) error {
 	}
 	free := uint64(st.Bavail) * uint64(st.Bsize)
 	if need := uint64(count) * uint64(wide); count > 0 && (need/uint64(count) != uint64(wide) || need > free) {
-		return &fault.Error{Op: "ingest", Kind: fault.Resource, What: fmt.Sprintf("the data need %.1f GB in %s and %.1f GB are free", float64(need)/1e9, dir, float64(free)/1e9),
+		return &fault.Error{Op: "ingest", Kind: fault.Resource, What: fmt.Sprintf("the data need %s in %s and %s are free", size(need), dir, size(free)),
 			Do: "free space on that disk (asterism store gc removes unused results), set ASTERISM_CACHE to a folder on a larger one, or choose a smaller frame"}
 	}
 	return nil
+}
+
+// size writes a number of bytes for a person.
+func size(bytes uint64) string {
+	if bytes < 1e9 {
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
 }

@@ -27,8 +27,5 @@ func Write(runDir string) (path string, err error) {
 		return "", &fault.Error{Op: "report", Kind: fault.Internal, Where: runDir, What: "cannot lay out the report", Err: err}
 	}
 	path = filepath.Join(runDir, File)
-	if err := run.WriteFile(path, b.Bytes()); err != nil {
-		return "", &fault.Error{Op: "report", Kind: fault.Resource, Where: path, What: "cannot write the report", Err: err}
-	}
-	return path, nil
+	return path, run.WriteFile(path, b.Bytes())
 }

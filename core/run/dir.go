@@ -132,7 +132,7 @@ func WriteJSON(path string, v any) error {
 func WriteFile(path string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), writing+"*")
 	if err != nil {
-		return err
+		return unwritten(path, err)
 	}
 	_, err = f.Write(text)
 	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
@@ -141,8 +141,13 @@ func WriteFile(path string, text []byte) error {
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		return unwritten(path, err)
 	}
-	return err
+	return nil
+}
+
+func unwritten(path string, err error) error {
+	return &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot write " + path, Err: err, Do: "free space on that disk, or check who may write there"}
 }
 
 // Continue opens a file that grows during a run, to be written from offset on; what was there beyond is lost. It is a
@@ -150,16 +155,13 @@ func WriteFile(path string, text []byte) error {
 func Continue(path string, offset int64) (*os.File, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), writing+"*")
 	if err != nil {
-		return nil, err
+		return nil, unwritten(path, err)
 	}
 	if offset != 0 {
 		err = copyFirst(f, path, offset)
 	}
 	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync() // a checkpoint counts on what is there
+		err = errors.Join(f.Chmod(0o644), f.Sync()) // a checkpoint counts on what is there
 	}
 	if err == nil {
 		err = os.Rename(f.Name(), path)
@@ -167,7 +169,7 @@ func Continue(path string, offset int64) (*os.File, error) {
 	if err != nil {
 		f.Close()
 		os.Remove(f.Name())
-		return nil, err
+		return nil, unwritten(path, err)
 	}
 	return f, nil
 }
@@ -184,8 +186,7 @@ func copyFirst(to *os.File, path string, n int64) error {
 		return err
 	}
 	if n < 0 || n > st.Size() {
-		return &fault.Error{Op: "run", Kind: fault.Data, Where: path, What: fmt.Sprintf("the checkpoint continues at byte %d of a file of %d bytes", n, st.Size()),
-			Do: "remove the folder checkpoints of the run, to train from the beginning"}
+		return fmt.Errorf("the checkpoint continues at byte %d of a file of %d bytes: remove the folder checkpoints of the run, to train from the beginning", n, st.Size())
 	}
 	_, err = io.CopyN(to, from, n)
 	return err

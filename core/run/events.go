@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/asterism-ssl/asterism/core/fault"
 )
 
 // EventWriter appends scalars to a TensorBoard event file. The file is a sequence of TFRecords, each an Event message;
@@ -67,16 +65,9 @@ func OpenEvents(path string, offset int64) (*EventWriter, error) {
 }
 
 func openEvents(path string, offset int64, now time.Time) (*EventWriter, error) {
-	failed := func(err error) error {
-		var f *fault.Error
-		if errors.As(err, &f) {
-			return err
-		}
-		return &fault.Error{Op: "run", Kind: fault.Resource, Where: path, What: "cannot write the TensorBoard events", Err: err}
-	}
 	file, err := Continue(path, offset)
 	if err != nil {
-		return nil, failed(err)
+		return nil, err
 	}
 	w := &EventWriter{path: path, file: file, offset: offset}
 	if offset == 0 {
@@ -86,7 +77,7 @@ func openEvents(path string, offset int64, now time.Time) (*EventWriter, error) 
 		w.event = protowire.AppendString(w.event, "brain.Event:2")
 		if err := w.append(); err != nil {
 			file.Close()
-			return nil, failed(err)
+			return nil, unwritten(path, err)
 		}
 	}
 	return w, nil
@@ -112,7 +103,7 @@ func (w *EventWriter) Scalars(step uint64, wall time.Time, values ...Scalar) err
 	w.event = protowire.AppendTag(w.event, 5, protowire.BytesType)
 	w.event = protowire.AppendBytes(w.event, w.value)
 	if err := w.append(); err != nil {
-		return &fault.Error{Op: "run", Kind: fault.KindOf(err), Where: w.path, What: "cannot write the TensorBoard events", Err: err}
+		return unwritten(w.path, err)
 	}
 	return nil
 }
