@@ -93,8 +93,13 @@ func TestApplyFillsItsOutputAndAllocatesNothing(t *testing.T) {
 		if !slices.Equal(in, before) {
 			t.Fatalf("%s writes into its input", component)
 		}
-		if n := testing.AllocsPerRun(20, func() { a.Apply(s) }); n > 0.5 { // the race of a garbage collection with a pool is no steady cost
-			t.Errorf("%s allocates %v times a sample", component, n)
+		// A pool loses things to the garbage collector, and on purpose under the race detector: a steady cost shows each time.
+		least := math.Inf(1)
+		for range 100 {
+			least = min(least, testing.AllocsPerRun(4, func() { a.Apply(s) }))
+		}
+		if least > 0 {
+			t.Errorf("%s allocates %v times a sample", component, least)
 		}
 	}
 }
