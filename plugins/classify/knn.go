@@ -79,14 +79,14 @@ func (n *knn) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
 	queries := sdk.UnitRows(x.F32, width)
 	p := make([]float64, x.Shape[0]*len(names))
 	similar := make([]float32, block*len(class))
-	sorted := make([]float32, len(class))
+	sorted := make([]float32, block*len(class))
 	for first := 0; first < x.Shape[0]; first += block {
 		count := min(block, x.Shape[0]-first)
 		sdk.MatMulNT(count, len(class), width, queries[first*width:], rows, similar)
-		for i := range count {
-			row := similar[i*len(class) : (i+1)*len(class)]
-			n.vote(p[(first+i)*len(names):(first+i+1)*len(names)], row, sorted, class, weight)
-		}
+		sdk.Parallel(count, func(i int) {
+			from, to := i*len(class), (i+1)*len(class)
+			n.vote(p[(first+i)*len(names):(first+i+1)*len(names)], similar[from:to], sorted[from:to], class, weight)
+		})
 	}
 	return n.answer(p, names), nil
 }
