@@ -199,6 +199,10 @@ func (f *Flow) checkProgram(ctx context.Context, p *resolved, program *protocol.
 				What: fmt.Sprintf("a batch of %d cannot be parted into %d equal groups for batch norm", f.x.Train.Batch, groups), Do: fmt.Sprintf("choose a batch that is a multiple of %d", groups)}
 		}
 	}
+	if free, known := protocol.AvailableMemory(); known && program.StateBytes > uint64(free) {
+		return &fault.Error{Op: "plan", Kind: fault.Resource, Plugin: objective.Name, Path: objective.Path, Where: objective.Where,
+			What: fmt.Sprintf("its state (a queue, say) takes %d MiB of memory, and %d MiB are available", program.StateBytes>>20, free>>20), Do: "choose a smaller one"}
+	}
 	for _, name := range program.Labels {
 		if err := f.checkColumn(p, name, objective, "label"); err != nil {
 			return err

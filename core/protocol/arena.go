@@ -40,7 +40,7 @@ func NewArena(size uint64, access Access) (*Arena, error) {
 		return nil, fmt.Errorf("shared memory of %d bytes: %w", size, unix.ENOMEM)
 	}
 	whole := (size + page - 1) / page * page
-	if free, ok := available(); ok && whole > free {
+	if free, ok := AvailableMemory(); ok && whole > uint64(free) {
 		return nil, fmt.Errorf("shared memory of %d MB where %d MB are free: %w", whole>>20, free>>20, unix.ENOMEM)
 	}
 	a := &Arena{access: access}

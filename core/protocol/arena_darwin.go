@@ -20,5 +20,3 @@ func reserve(f *os.File, size int64) error {
 
 // seal does not exist on macOS; the plugin gets a descriptor for reading only instead.
 func seal(*os.File, Access) error { return nil }
-
-func available() (uint64, bool) { return 0, false }

@@ -24,6 +24,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/kernel"
+	"github.com/asterism-ssl/asterism/core/protocol"
 
 	// Gorgonia refuses to start on a Go release that this module does not know; this version asks the runtime instead
 	// of a table. The import keeps the version in go.mod.
@@ -34,6 +35,8 @@ import (
 func New() engine.Engine { return native{} }
 
 type native struct{}
+
+var availableMemory = protocol.AvailableMemory // tests replace it
 
 func (native) Name() string  { return "native" }
 func (native) Revision() int { return 1 }

@@ -1,4 +1,4 @@
-package native
+package protocol
 
 import (
 	"os"
@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// availableMemory is what the machine can give now, in bytes; tests replace it.
-var availableMemory = func() (int64, bool) { return memoryOf("/") }
+// AvailableMemory is the memory in bytes that can be had now without the system killing someone for it; false where the
+// system does not say.
+func AvailableMemory() (int64, bool) { return memoryOf("/") }
 
 // memoryOf reads /proc and /sys below root: the system's available memory, or what is left of the limit of a control
 // group that the process is in, if that is less. Elsewhere than on Linux nothing is known.
