@@ -309,9 +309,6 @@ func (s *Store) Facts() *protocol.SampleFacts {
 	return &protocol.SampleFacts{Shape: slices.Clone(x.Shape), Bands: slices.Clone(x.Bands), Flux: protocol.Flux(protocol.Flux_value[x.Flux]), Unit: x.Unit, PixelScale: x.Scale}
 }
 
-// Bands names the bands.
-func (s *Store) Bands() []string { return slices.Clone(s.index.Bands) }
-
 // ID gives the id of the object in a row.
 func (s *Store) ID(row int) string { return s.ids[row] }
 
