@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/asterism-ssl/asterism/core/engine/native"
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -112,9 +114,19 @@ func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *re
 }
 
 // flow puts everything together that runs or plans an experiment; close ends the plugins.
-func (a *app) flow(file string, f *experimentFlags) (fl *flow.Flow, x *experiment.Experiment, close func() error, err error) {
+func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.Flow, x *experiment.Experiment, close func() error, err error) {
 	if err := run.CheckProgressMode(a.progress); err != nil {
 		return nil, nil, nil, err
+	}
+	stopAfter, err := stopAfterSteps()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if f.threads < 0 {
+		return nil, nil, nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--threads %d", f.threads), Do: "give a number of processors, or 0 for all"}
+	}
+	if f.threads > 0 {
+		runtime.GOMAXPROCS(f.threads)
 	}
 	x, r, err := a.load(file, f)
 	if err != nil {
@@ -133,10 +145,7 @@ func (a *app) flow(file string, f *experimentFlags) (fl *flow.Flow, x *experimen
 		}
 		return plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}, nil
 	}, plugin.Options{Log: progress})
-	stopAfter, err := stopAfterSteps()
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	interruptible(c, progress.Note)
 	fl = flow.New(x, flow.Options{
 		Host: host, Engine: native.New(), Cache: cache, Runs: a.runs, Progress: progress, Version: version(), Fresh: f.fresh, Threads: f.threads, StopAfter: stopAfter,
 		Revision: func(component string) string {
@@ -159,7 +168,7 @@ func (a *app) flow(file string, f *experimentFlags) (fl *flow.Flow, x *experimen
 			return versions
 		},
 	})
-	return fl, x, func() error { progress.Close(); return host.Close() }, nil
+	return fl, x, func() error { defer progress.Close(); return host.Close() }, nil
 }
 
 // openCache opens the cache of stages.

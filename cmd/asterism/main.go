@@ -22,30 +22,31 @@ func main() { os.Exit(Main()) }
 
 // Main runs the command line and gives its exit status.
 func Main() int {
-	ctx, stop := interruptible(context.Background())
-	defer stop()
 	a := &app{out: os.Stdout, err: os.Stderr}
-	root := a.root()
-	if err := root.ExecuteContext(ctx); err != nil {
+	if err := a.root().ExecuteContext(context.Background()); err != nil {
 		return a.fail(err)
 	}
 	return 0
 }
 
-// interruptible cancels its context on the first Ctrl-C, hang-up or request to end, so that a run can write a checkpoint;
-// the second ends the process at once.
-func interruptible(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(parent)
+// interruptible cancels the context of a verb on the first Ctrl-C, hang-up or request to end, so that a run can write a
+// checkpoint; the second ends the process at once. A signal that whoever started us has us ignore (nohup) stays ignored.
+func interruptible(c *cobra.Command, note func(string)) {
+	ctx, cancel := context.WithCancel(c.Context())
+	c.SetContext(ctx)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "stopping at the end of this step; press Ctrl-C again to stop at once")
+		note("stopping at the end of this step; press Ctrl-C again to stop at once")
 		cancel()
 		<-signals
 		os.Exit(fault.Cancelled.ExitCode())
 	}()
-	return ctx, func() { signal.Stop(signals); cancel() }
 }
 
 // fail prints an error and gives the exit status that it means.

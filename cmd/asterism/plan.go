@@ -17,7 +17,7 @@ func (a *app) planCommand() *cobra.Command {
 		Example: "  asterism plan experiments/quickstart.cue",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			fl, _, end, err := a.flow(args[0], f)
+			fl, _, end, err := a.flow(c, args[0], f)
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ changed task does not train again. Ctrl-C writes a checkpoint and exits with sta
   asterism run experiments/efigi.cue -t root=/data --set train.epochs=10`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			fl, x, end, err := a.flow(args[0], f)
+			fl, x, end, err := a.flow(c, args[0], f)
 			if err != nil {
 				return err
 			}
@@ -51,11 +51,7 @@ changed task does not train again. Ctrl-C writes a checkpoint and exits with sta
 			if err != nil {
 				return err
 			}
-			page, err := report.Write(dir)
-			if err != nil {
-				return err
-			}
-			return a.showResults(dir, page)
+			return a.showResults(dir, filepath.Join(dir, report.File))
 		},
 	}
 	f.addTo(c)

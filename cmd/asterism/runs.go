@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -47,8 +46,8 @@ func (a *app) runsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var m run.Manifest
-			if err := run.ReadJSON(filepath.Join(dir, "manifest.json"), &m); err != nil {
+			m, err := run.ReadManifest(dir)
+			if err != nil {
 				return err
 			}
 			results, err := run.Results(dir)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/stage"
 )
 
 func (a *app) storeCommand() *cobra.Command {
@@ -47,7 +49,7 @@ own copies of everything but the data, so a run stays complete; running its expe
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			for _, item := range garbage.Items {
-				fmt.Fprintf(w, "%s\t%s\t%.1f MB\n", item.Key, item.Describe, float64(item.Bytes)/1e6)
+				fmt.Fprintf(w, "%s\t%s\t%.1f MB\n", item.Key, stageName(item), float64(item.Bytes)/1e6)
 			}
 			if err := w.Flush(); err != nil {
 				return err
@@ -65,6 +67,15 @@ own copies of everything but the data, so a run stays complete; running its expe
 	gc.Flags().DurationVar(&older, "older-than", older, "keep stages made or used more recently than this")
 	c.AddCommand(gc)
 	return c
+}
+
+// stageName is the name in a stage's description.
+func stageName(item stage.Item) string {
+	var d struct{ Name string }
+	if err := json.Unmarshal(item.Describe, &d); err != nil || d.Name == "" {
+		return "unfinished"
+	}
+	return d.Name
 }
 
 // stagesInUse gives the keys that the runs in a folder name.

@@ -33,6 +33,7 @@ type Experiment struct {
 	Tasks   []Task // sorted by name
 
 	File     string // absolute path of the file that was read
+	Text     []byte // of it
 	Resolved []byte // canonical JSON of the whole, defaults included: equal experiments have equal bytes
 
 	places map[string]string // path → position
@@ -161,7 +162,11 @@ func Load(file string, o Options) (e *Experiment, err error) {
 	if len(c.faults) > 0 {
 		return nil, c.faults.sorted(file)
 	}
-	return c.resolve(abs)
+	if e, err = c.resolve(abs); err != nil {
+		return nil, err
+	}
+	e.Text = src
+	return e, nil
 }
 
 // Where gives the position file:line:column of a path such as "views.train.1" or "train.batch", or of what encloses it

@@ -189,6 +189,7 @@ func Print(w io.Writer, err error) {
 func PrintJSON(w io.Writer, err error) {
 	type entry struct {
 		Kind   string `json:"kind"`
+		Op     string `json:"op,omitempty"`
 		Where  string `json:"where,omitempty"`
 		Path   string `json:"path,omitempty"`
 		Plugin string `json:"plugin,omitempty"`
@@ -202,7 +203,7 @@ func PrintJSON(w io.Writer, err error) {
 	}
 	out.Exit = KindOf(err).ExitCode()
 	for _, e := range All(err) {
-		out.Errors = append(out.Errors, entry{KindOf(e).String(), e.Where, e.Path, e.Plugin, e.reason(), e.Do, e.Log})
+		out.Errors = append(out.Errors, entry{KindOf(e).String(), e.Op, e.Where, e.Path, e.Plugin, e.reason(), e.Do, e.Log})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")

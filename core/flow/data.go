@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/plugin"
@@ -88,9 +89,22 @@ func examples(names []string) string {
 	return text
 }
 
+// needsStatistics says whether some of these pipelines need the statistics of the training split.
+func (f *Flow) needsStatistics(pipelines ...string) bool {
+	return slices.ContainsFunc(pipelines, func(name string) bool { return f.plan.statistics[name] })
+}
+
+// statistics stands for the statistics in the key of what these pipelines enter: empty where they need none.
+func (f *Flow) statistics(w *work, pipelines ...string) string {
+	if !f.needsStatistics(pipelines...) {
+		return ""
+	}
+	return w.statisticsKey
+}
+
 // measure takes the statistics of the training split, if any view needs them.
 func (f *Flow) measure(ctx context.Context, w *work) error {
-	if !f.plan.statistics {
+	if !f.needsStatistics(append(f.learnedFrom(), "eval")...) {
 		return nil
 	}
 	from := recipe{"statistics", map[string]any{"revision": dataRevision, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed}}
@@ -104,5 +118,6 @@ func (f *Flow) measure(ctx context.Context, w *work) error {
 	if err != nil {
 		return err
 	}
+	w.statisticsKey = from.key()
 	return run.ReadJSON(filepath.Join(r.Dir, "statistics.json"), &w.statistics)
 }

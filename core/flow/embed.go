@@ -30,19 +30,19 @@ func (f *Flow) embed(ctx context.Context, w *work) (err error) {
 	if err := f.Cache.Link(w.learned.key, f.dir.Path); err != nil {
 		return err
 	}
-	encoder, err := modelDigest(f.plan.eval)
-	if err != nil {
-		return err
-	}
-	w.untrained, err = f.represent(ctx, w, "untrained", "the same by the encoder before learning, to hold results against", map[string]any{"encoder": encoder, "seed": f.x.Seed}, "")
+	w.untrained, err = f.represent(ctx, w, "untrained", "the same by the encoder before learning, to hold results against", map[string]any{"seed": f.x.Seed}, "")
 	return err
 }
 
 // represent makes or reuses the representations of one set of weights; no file means the initial ones.
 func (f *Flow) represent(ctx context.Context, w *work, name, what string, source map[string]any, weights string) (arm, error) {
+	encoder, err := modelDigest(f.plan.eval)
+	if err != nil {
+		return arm{}, err
+	}
 	from := recipe{"embed", map[string]any{
 		"revision": embedRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "source": source,
-		"split": f.x.Data.Split, "seed": f.x.Seed, "views": f.components(f.x.Views["eval"]),
+		"views": f.components(f.x.Views["eval"]), "statistics": f.statistics(w, "eval"), "encoder": encoder,
 	}}
 	r, err := f.stage(ctx, name, what, from, func(ctx context.Context, dir string) error {
 		representations, err := f.compute(ctx, w, weights)
@@ -54,7 +54,7 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 	if err != nil {
 		return arm{}, err
 	}
-	representations, err := readRepresentations(filepath.Join(r.Dir, representationsFile))
+	representations, err := readRepresentations(filepath.Join(r.Dir, representationsFile), w.store.Len())
 	return arm{key: from.key(), representations: representations}, err
 }
 

@@ -10,10 +10,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/asterism-ssl/asterism/core/data"
@@ -22,6 +24,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/report"
 	"github.com/asterism-ssl/asterism/core/run"
 	"github.com/asterism-ssl/asterism/core/stage"
 )
@@ -72,43 +75,56 @@ func (f *Flow) Run(ctx context.Context) (path string, err error) {
 	}
 	err = f.stages(ctx)
 	f.dir.Manifest.Finished = time.Now().UTC().Truncate(time.Second)
-	switch {
+	switch kind := fault.KindOf(err); {
 	case err == nil:
-		f.dir.Manifest.Status = "done"
-	case ctx.Err() != nil || fault.KindOf(err) == fault.Interrupted:
-		f.dir.Manifest.Status = "interrupted"
-		if fault.KindOf(err) != fault.Interrupted {
-			err = &fault.Error{Op: "run", Kind: fault.Interrupted, What: "stopped", Do: "run the same command again to continue; finished stages are kept"}
-		}
+		f.dir.Manifest.Status = run.Done
+	case kind == fault.Interrupted:
+		f.dir.Manifest.Status = run.Interrupted
+	case ctx.Err() != nil && (kind == fault.Cancelled || errors.Is(err, context.Canceled)):
+		f.dir.Manifest.Status = run.Interrupted
+		err = &fault.Error{Op: "run", Kind: fault.Interrupted, What: "stopped", Do: "run the same command again to continue; finished stages are kept"}
 	default:
-		f.dir.Manifest.Status, f.dir.Manifest.Error = "failed", err.Error()
+		f.dir.Manifest.Status, f.dir.Manifest.Error = run.Failed, err.Error()
 	}
-	if saved := f.dir.Save(); err == nil {
-		err = saved
-	}
-	return f.dir.Path, err
+	return f.dir.Path, f.end(err)
 }
 
-// begin writes what is known before anything is computed.
-func (f *Flow) begin() error {
-	text, err := os.ReadFile(f.x.File)
+// end leaves the manifest and the report of what was done, whatever came of it.
+func (f *Flow) end(result error) error {
+	err := f.dir.Save()
+	if err == nil {
+		_, err = report.Write(f.dir.Path)
+	}
+	if result != nil {
+		return result
+	}
 	if err != nil {
-		return err
+		f.dir.Manifest.Status, f.dir.Manifest.Error = run.Failed, err.Error()
+		f.dir.Save()
+	}
+	return err
+}
+
+// begin writes what is known before anything is computed. What it cannot begin it does not leave behind.
+func (f *Flow) begin() (err error) {
+	if _, missing := os.Stat(f.dir.File("manifest.json")); missing != nil {
+		defer func() {
+			if err != nil {
+				os.RemoveAll(f.dir.Path)
+			}
+		}()
 	}
 	folder, err := os.Getwd()
 	if err != nil {
 		return err
 	}
 	f.dir.Manifest = run.Manifest{
-		Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: "running",
+		Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: run.Running,
 		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: binaryDigest(),
 		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.Engine.Name() + ": " + f.Engine.Describe()},
 		Plugins: f.Plugins(f.componentNames()),
 	}
-	for _, s := range f.plan.public.Sources {
-		f.dir.Manifest.Notices = append(f.dir.Manifest.Notices, s.Notices...)
-	}
-	if err := run.WriteFile(f.dir.File("experiment.cue"), text); err != nil {
+	if err := run.WriteFile(f.dir.File("experiment.cue"), f.x.Text); err != nil {
 		return err
 	}
 	if err := run.WriteFile(f.dir.File("resolved.json"), f.x.Resolved); err != nil {
@@ -153,15 +169,16 @@ func (f *Flow) stages(ctx context.Context) error {
 
 // work is what the stages hand on.
 type work struct {
-	store      *data.Store
-	digest     string
-	parts      *data.Parts
-	statistics []*protocol.BandStatistics
-	questions  []*question
-	trainKey   string
-	weights    string // file
-	learned    arm
-	untrained  arm
+	store         *data.Store
+	digest        string
+	parts         *data.Parts
+	statistics    []*protocol.BandStatistics
+	statisticsKey string // empty when no view needs them
+	questions     []*question
+	trainKey      string
+	weights       string // file
+	learned       arm
+	untrained     arm
 }
 
 // arm is one set of representations with the key of the stage that made it.
@@ -187,11 +204,31 @@ func (f *Flow) stage(ctx context.Context, title, what string, from recipe, build
 		}
 	}
 	f.Progress.Stage(title, what)
-	r, err := f.Cache.Do(ctx, key, stage.Describe(from.name, from.parts), build)
+	make := func() (stage.Result, error) {
+		return f.Cache.Do(ctx, key, stage.Describe(from.name, from.parts), func(ctx context.Context, dir string) error {
+			if err := f.forget(title); err != nil {
+				return err
+			}
+			return build(ctx, dir)
+		})
+	}
+	r, err := make()
+	if err == nil && r.Reused && title != "data" { // the data are large, and looked at when they are opened
+		if damage := f.Cache.Verify(ctx, key); damage != nil && ctx.Err() == nil {
+			f.Progress.Note("what was kept of this stage is damaged, it is made again: " + damage.Error())
+			if err := f.Cache.Remove(key); err != nil {
+				return r, err
+			}
+			r, err = make()
+		}
+	}
 	if err != nil {
 		return r, err
 	}
 	f.made[key] = true
+	if r.Why != "" {
+		f.Progress.Note("made again, since " + r.Why)
+	}
 	if r.Reused {
 		f.Progress.Done("reused")
 	} else {
@@ -199,6 +236,29 @@ func (f *Flow) stage(ctx context.Context, title, what string, from recipe, build
 	}
 	f.dir.Manifest.Stages = append(f.dir.Manifest.Stages, run.StageRecord{Name: title, Key: key, Reused: r.Reused, Seconds: r.Seconds})
 	return r, f.dir.Save()
+}
+
+// forget removes from the run directory what was made from the stage that is about to be made anew: an interrupted run
+// must not show results of other data or weights.
+func (f *Flow) forget(title string) error {
+	stale := []string{report.File}
+	if name, ok := strings.CutPrefix(title, "task "); ok {
+		stale = append(stale, filepath.Join("tasks", name))
+	} else {
+		stale = append(stale, "tasks")
+		if title != "untrained" {
+			stale = append(stale, representationsFile)
+		}
+		if title != "untrained" && title != "embed" {
+			stale = append(stale, weightsFile)
+		}
+	}
+	for _, name := range stale {
+		if err := os.RemoveAll(f.dir.File(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // component is a component's part of a stage's key.

@@ -28,8 +28,9 @@ type resolved struct {
 	encoder    *protocol.Model // for trainShape
 	eval       *protocol.Model // for evalShape
 	graph      *model.Graph
-	statistics bool // some view needs those of the training split
+	statistics map[string]bool // pipelines that need those of the training split
 	objective  *plugin.Objective
+	program    *protocol.Program // as far as headers tell: the training plans again with the labels read
 	tasks      []*plugin.Task
 }
 
@@ -38,7 +39,7 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 	if f.plan != nil {
 		return f.plan.public, nil
 	}
-	p := &resolved{public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name}}
+	p := &resolved{statistics: map[string]bool{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name}}
 	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planTasks} {
 		if err := step(ctx, p); err != nil {
 			return nil, err
@@ -97,7 +98,7 @@ func (f *Flow) planViews(ctx context.Context, p *resolved) error {
 			view.Links = append(view.Links, run.PlanLink{Component: f.x.Views[name][i].Name, Leaves: shape(facts)})
 		}
 		p.public.Views = append(p.public.Views, view)
-		p.statistics = p.statistics || chain.NeedsStatistics()
+		p.statistics[name] = chain.NeedsStatistics()
 		if name == "eval" {
 			p.evalShape = chain.Out().Shape
 		}
@@ -126,9 +127,10 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 	if err != nil {
 		return err
 	}
-	if err := f.checkProgram(ctx, p, program); err != nil {
+	if err := f.checkProgram(p, program); err != nil {
 		return err
 	}
+	p.program = program
 	for _, h := range program.Heads {
 		graph, err := model.Check(h.Model)
 		if err != nil {
@@ -177,7 +179,7 @@ func (f *Flow) programRequest(p *resolved, samples int, labels []*protocol.Label
 }
 
 // checkProgram refuses programs that name what is not there, and views of different shapes, which no objective needs yet.
-func (f *Flow) checkProgram(ctx context.Context, p *resolved, program *protocol.Program) error {
+func (f *Flow) checkProgram(p *resolved, program *protocol.Program) error {
 	objective := f.x.Train.Objective
 	refuse := func(format string, a ...any) error {
 		return &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: objective.Name, Path: objective.Path, Where: objective.Where, What: fmt.Sprintf(format, a...)}
@@ -188,6 +190,12 @@ func (f *Flow) checkProgram(ctx context.Context, p *resolved, program *protocol.
 	for _, v := range program.Views {
 		if _, ok := f.x.Views[v.Pipeline]; !ok {
 			return refuse("wants the pipeline views.%s, which the experiment does not have", v.Pipeline)
+		}
+		i := slices.IndexFunc(p.public.Views, func(view run.PlanView) bool { return view.Name == v.Pipeline })
+		if left := f.outShape(p, p.public.Views[i]); !slices.Equal(left, p.trainShape) {
+			path := "views." + v.Pipeline
+			return &fault.Error{Op: "plan", Kind: fault.Config, Path: path, Where: f.x.Where(path), Plugin: objective.Name,
+				What: fmt.Sprintf("samples leave it as %s, and views.train as %s: an encoder learns from one shape", run.Shape{Shape: left}, run.Shape{Shape: p.trainShape}), Do: "let both end in the same size"}
 		}
 	}
 	for _, pass := range program.Passes {

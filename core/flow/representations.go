@@ -68,8 +68,8 @@ func (r *Representations) write(path string, id func(int) string) (err error) {
 	return w.Close()
 }
 
-// readRepresentations reads what write made.
-func readRepresentations(path string) (*Representations, error) {
+// readRepresentations reads what write made of so many objects.
+func readRepresentations(path string, rows int) (*Representations, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -102,8 +102,14 @@ func readRepresentations(path string) (*Representations, error) {
 		if !ok {
 			return nil, damaged(errors.New("representation is not float32"))
 		}
+		if r.Values == nil {
+			r.Values = make([]float32, 0, rows*r.Width)
+		}
 		r.Values = append(r.Values, values.Float32Values()[:list.Len()*r.Width]...)
 		batch.Release()
+	}
+	if len(r.Values) != rows*r.Width {
+		return nil, damaged(fmt.Errorf("it has %d values for %d objects", len(r.Values), rows))
 	}
 	return r, nil
 }

@@ -31,6 +31,8 @@ const trainRevision = 1
 const (
 	weightsFile = "weights.safetensors"
 	metricsFile = "metrics.jsonl"
+
+	checkpointsDir = "checkpoints"
 )
 
 // train learns the encoder, or takes the one that was learned before.
@@ -42,7 +44,7 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	t := f.x.Train
 	from := recipe{"train", map[string]any{
 		"revision": trainRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
-		"views": f.components(f.x.Views["train"]), "encoder": encoder, "objective": f.component(t.Objective),
+		"views": f.pipelines(), "statistics": f.statistics(w, f.learnedFrom()...), "encoder": encoder, "objective": f.component(t.Objective),
 		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
 	}}
 	w.trainKey = from.key()
@@ -55,8 +57,31 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	return f.Cache.Link(w.trainKey, f.dir.Path)
 }
 
+// pipelines is what stands for the program's views in a key: the components of each pipeline that it uses.
+func (f *Flow) pipelines() map[string]any {
+	parts := map[string]any{}
+	for _, name := range f.learnedFrom() {
+		parts[name] = f.components(f.x.Views[name])
+	}
+	return parts
+}
+
+// learnedFrom names the pipelines that the program uses.
+func (f *Flow) learnedFrom() []string {
+	var names []string
+	for _, v := range f.plan.program.Views {
+		names = append(names, v.Pipeline)
+	}
+	return names
+}
+
 // learn runs the training loop in the run directory and leaves its results in the stage's folder.
 func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
+	if f.Fresh {
+		if err := os.RemoveAll(f.dir.File(checkpointsDir)); err != nil {
+			return err
+		}
+	}
 	labels := labelFacts(w.store, w.parts.Train)
 	objective := f.plan.objective
 	program, err := objective.Plan(ctx, f.programRequest(f.plan, len(w.parts.Train), labels))
@@ -94,16 +119,13 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		}
 		views[v.Name] = chain
 	}
-	log, err := openLog(f.dir)
-	if err != nil {
-		return err
-	}
+	log := &trainLog{dir: f.dir}
 	defer func() { err = errors.Join(err, log.close()) }()
 	t := f.x.Train
 	job := &train.Job{
 		Store: w.store, Rows: rows, Views: views, Program: program, Network: network, Objective: objective,
 		Seed: f.x.Seed, Batch: t.Batch, Epochs: t.Epochs, Momentum: t.Optimizer.Momentum, Decay: t.Optimizer.WeightDecay, StopAfter: f.StopAfter,
-		Checkpoints:     &train.Checkpoints{Dir: f.dir.File("checkpoints"), Job: w.trainKey},
+		Checkpoints:     &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey},
 		CheckpointEvery: time.Duration(t.CheckpointMinutes * float64(time.Minute)),
 		Marks:           log.marks, Rewind: log.rewind,
 		Note: func(format string, a ...any) { f.Progress.Note(fmt.Sprintf(format, a...)) },
@@ -123,7 +145,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 	if err := engine.WriteArrays(filepath.Join(dir, weightsFile), network.Params(), nil); err != nil {
 		return err
 	}
-	for _, name := range []string{metricsFile, filepath.Base(log.events.Path())} {
+	for _, name := range []string{metricsFile, run.EventsFile} {
 		if err := copyFile(filepath.Join(dir, name), f.dir.File(name)); err != nil {
 			return err
 		}
@@ -189,25 +211,14 @@ type trainLog struct {
 	err     error
 }
 
-func openLog(dir *run.Dir) (*trainLog, error) {
-	metrics, err := os.OpenFile(dir.File(metricsFile), os.O_CREATE|os.O_RDWR, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	return &trainLog{dir: dir, metrics: metrics, buffer: bufio.NewWriter(metrics)}, nil
-}
-
-// rewind cuts both files back to a checkpoint's offsets; nil empties them.
+// rewind opens both files at a checkpoint's offsets; nil begins them anew.
 func (l *trainLog) rewind(marks map[string]int64) error {
-	if err := l.metrics.Truncate(marks["metrics"]); err != nil {
-		return err
-	}
-	if _, err := l.metrics.Seek(marks["metrics"], io.SeekStart); err != nil {
-		return err
-	}
-	l.buffer.Reset(l.metrics)
 	var err error
-	l.events, err = run.OpenEvents(run.EventsPath(l.dir.Path, l.dir.Manifest.Started), marks["events"])
+	if l.metrics, err = run.Continue(l.dir.File(metricsFile), marks["metrics"]); err != nil {
+		return err
+	}
+	l.buffer = bufio.NewWriter(l.metrics)
+	l.events, err = run.OpenEvents(l.dir.File(run.EventsFile), marks["events"])
 	return err
 }
 
@@ -215,6 +226,9 @@ func (l *trainLog) observe(p train.Progress) {
 	line := run.MetricLine{Step: uint64(p.Step), Epoch: p.Epoch, Seconds: p.Seconds, Loss: p.Loss, LR: p.LR, ImagesPS: p.ImagesPS, StallFrac: p.Stall, Metrics: map[string]float64{}}
 	scalars := []run.Scalar{{Tag: "loss", Value: p.Loss}, {Tag: "learning rate", Value: p.LR}, {Tag: "images per second", Value: p.ImagesPS}}
 	for _, m := range p.Metrics {
+		if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
+			continue // JSON cannot hold it, and no curve can show it
+		}
 		line.Metrics[m.Name] = m.Value
 		scalars = append(scalars, run.Scalar{Tag: m.Name, Value: m.Value})
 	}
@@ -225,7 +239,9 @@ func (l *trainLog) observe(p train.Progress) {
 	if err == nil {
 		err = l.events.Scalars(line.Step, time.Now(), scalars...)
 	}
-	l.err = errors.Join(l.err, err)
+	if l.err == nil {
+		l.err = err
+	}
 }
 
 // sync brings both files to the disk and reports what went wrong on the way.
@@ -243,7 +259,10 @@ func (l *trainLog) marks() (map[string]int64, error) {
 }
 
 func (l *trainLog) close() error {
-	err := errors.Join(l.buffer.Flush(), l.metrics.Close())
+	var err error
+	if l.metrics != nil {
+		err = errors.Join(l.buffer.Flush(), l.metrics.Close())
+	}
 	if l.events != nil {
 		err = errors.Join(err, l.events.Close())
 	}

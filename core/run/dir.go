@@ -269,18 +269,19 @@ func Find(root, name string) (string, error) {
 
 // Results reads the results of every task of a run, by name.
 func Results(path string) ([]TaskResult, error) {
-	files, err := filepath.Glob(filepath.Join(globEscape(path), "tasks", "*", "result.json"))
-	if err != nil {
+	tasks, err := os.ReadDir(filepath.Join(path, "tasks")) // sorted
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	sort.Strings(files)
 	var results []TaskResult
-	for _, f := range files {
+	for _, t := range tasks {
 		var r TaskResult
-		if err := ReadJSON(f, &r); err != nil {
+		switch err := ReadJSON(filepath.Join(path, "tasks", t.Name(), "result.json"), &r); {
+		case err == nil:
+			results = append(results, r)
+		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
-		results = append(results, r)
 	}
 	return results, nil
 }

@@ -3,12 +3,9 @@ package run
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"math"
 	"os"
-	"path/filepath"
-	"sort"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,29 +31,9 @@ type Scalar struct {
 	Value float64
 }
 
-// EventsPath names the event file of a run directory: the one that is there, or a new name made from the time when the
-// run started.
-func EventsPath(dir string, started time.Time) string {
-	found, _ := filepath.Glob(filepath.Join(globEscape(dir), "events.out.tfevents.*"))
-	if len(found) > 0 {
-		sort.Strings(found)
-		return found[len(found)-1]
-	}
-	return filepath.Join(dir, fmt.Sprintf("events.out.tfevents.%010d.asterism", started.Unix()))
-}
-
-// globEscape lets a folder whose name holds glob characters stand for itself.
-func globEscape(dir string) string {
-	var b []byte
-	for i := 0; i < len(dir); i++ {
-		switch dir[i] {
-		case '*', '?', '[', '\\':
-			b = append(b, '\\')
-		}
-		b = append(b, dir[i])
-	}
-	return string(b)
-}
+// EventsFile is the event file of a run directory. TensorBoard looks for tfevents in a name; the rest is ours, and always
+// the same, so that a directory has one.
+const EventsFile = "events.out.tfevents.0.asterism"
 
 // OpenEvents opens the event file at path for writing from offset on: 0 starts it anew, any other offset is one that
 // Offset gave, and what was written after it is cut off, so that a run resumed from a checkpoint shows no step twice.

@@ -166,19 +166,3 @@ func TestEventsRefuseAnOffsetBeyondTheFile(t *testing.T) {
 		t.Errorf("the refused file was changed: %q", b)
 	}
 }
-
-func TestEventsPathFindsTheFileOfTheRun(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a[b]*")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	first := EventsPath(dir, at(1700000000))
-	w, err := OpenEvents(first, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	if again := EventsPath(dir, at(1800000000)); again != first {
-		t.Errorf("resumed run writes %s, the first sitting wrote %s", again, first)
-	}
-}

@@ -367,11 +367,16 @@ func readTable(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// fingerprint digests everything that records depend on: the configuration, and names, sizes and times of files.
+// fingerprint digests everything that records depend on: the configuration, where the files are, and their names, sizes
+// and times. A relative path means another place in another folder, so the absolute ones count.
 func (f *folder) fingerprint() string {
 	h := sha256.New()
 	c := f.config
-	c.Root, c.Table = "", "" // the same data elsewhere are the same data
+	for _, path := range []*string{&c.Root, &c.Table} {
+		if absolute, err := filepath.Abs(*path); err == nil && *path != "" {
+			*path = absolute
+		}
+	}
 	text, _ := json.Marshal(c)
 	h.Write(text)
 	for _, one := range f.files {
