@@ -8,10 +8,7 @@ package flow
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -120,7 +117,7 @@ func (f *Flow) begin() (err error) {
 	}
 	f.dir.Manifest = run.Manifest{
 		Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: run.Running,
-		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: binaryDigest(),
+		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: f.binaryDigest(),
 		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.Engine.Name() + ": " + f.Engine.Describe()},
 		Plugins: f.Plugins(f.componentNames()),
 	}
@@ -326,19 +323,14 @@ func refs(cs []experiment.Component) []plugin.Ref {
 }
 
 // binaryDigest is the SHA-256 of the executable: recorded, never part of a key.
-func binaryDigest() string {
+func (f *Flow) binaryDigest() string {
 	path, err := os.Executable()
 	if err != nil {
 		return ""
 	}
-	file, err := os.Open(path)
+	digest, err := f.Cache.FileDigest(path)
 	if err != nil {
 		return ""
 	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return ""
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	return digest
 }
