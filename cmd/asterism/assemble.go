@@ -14,6 +14,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/flow"
+	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
@@ -127,6 +128,11 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	}
 	if f.threads > 0 {
 		runtime.GOMAXPROCS(f.threads)
+	}
+	if set := os.Getenv("ASTERISM_KERNEL"); set != "" {
+		if err := kernel.Select(set); err != nil {
+			return nil, nil, nil, &fault.Error{Kind: fault.Config, What: "ASTERISM_KERNEL=" + set, Err: err, Do: "unset it, or choose avx512, avx2 or portable"}
+		}
 	}
 	x, r, err := a.load(file, f)
 	if err != nil {

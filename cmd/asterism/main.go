@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,11 +23,31 @@ func main() { os.Exit(Main()) }
 
 // Main runs the command line and gives its exit status.
 func Main() int {
-	a := &app{out: os.Stdout, err: os.Stderr}
-	if err := a.root().ExecuteContext(context.Background()); err != nil {
+	out := &output{to: os.Stdout}
+	a := &app{out: out, err: os.Stderr, json: slices.Contains(os.Args[1:], "--json")} // known before a wrong flag is met
+	err := a.root().ExecuteContext(context.Background())
+	if err == nil {
+		err = out.failed
+	}
+	if err != nil {
 		return a.fail(err)
 	}
 	return 0
+}
+
+// output is standard output, which may be a full disk or a closed pipe: what could not be written is an error at the end.
+type output struct {
+	to     io.Writer
+	failed error
+}
+
+// Write writes and remembers the first failure.
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.to.Write(b)
+	if err != nil && o.failed == nil {
+		o.failed = &fault.Error{Kind: fault.Resource, What: "the output cannot be written", Err: err, Do: "the results are in the run directory: see asterism runs list"}
+	}
+	return n, err
 }
 
 // interruptible cancels the context of a verb on the first Ctrl-C, hang-up or request to end, so that a run can write a

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -58,7 +59,11 @@ func (a *app) pluginCommand() *cobra.Command {
 				}
 			}
 			if a.json {
-				return a.writeJSON(describeAll([]registry.Plugin{p})[0])
+				d := describeAll([]registry.Plugin{p})[0]
+				if one {
+					d.Components = slices.DeleteFunc(d.Components, func(c describedComponent) bool { return c.Name != args[0] })
+				}
+				return a.writeJSON(d)
 			}
 			fmt.Fprintf(a.out, "%s %s (%s)\n", p.Name, p.Version, origin(p))
 			for _, c := range p.Manifest.Components {

@@ -72,16 +72,19 @@ func (a *app) showResults(dir, page string) error {
 	if absolute, err := filepath.Abs(page); err == nil {
 		page = absolute
 	}
-	fmt.Fprintf(a.out, "\n%s\nreport: file://%s\n", report.Table(results, width()), page)
+	if len(results) > 0 {
+		fmt.Fprintf(a.out, "\n%s", report.Table(results, width()))
+	}
+	fmt.Fprintf(a.out, "\nreport: file://%s\n", page)
 	return nil
 }
 
-// width is that of the terminal, or 80.
+// width is that of the terminal; a log has room for the whole table.
 func width() int {
-	if columns, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && columns >= 60 {
-		return columns
+	if columns, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && columns > 0 {
+		return max(columns, 70)
 	}
-	return 80
+	return 110
 }
 
 // interrupted names a request to stop that came before there was anything to resume.

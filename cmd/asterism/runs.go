@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -21,20 +22,20 @@ func (a *app) runsCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.writeJSON(runs)
+				return a.writeJSON(append([]run.Manifest{}, runs...))
 			}
 			if len(runs) == 0 {
 				fmt.Fprintf(a.out, "no runs in %s\n", a.runs)
 				return nil
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "RUN\tSTATUS\tSTARTED\tTOOK")
+			fmt.Fprintln(w, "RUN\tSTATUS\tSTARTED\tSTAGES TOOK")
 			for _, m := range runs {
-				took := "–"
-				if !m.Finished.IsZero() {
-					took = m.Finished.Sub(m.Started).String()
+				made := 0.0 // also the stages that were reused
+				for _, s := range m.Stages {
+					made += s.Seconds
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, m.Status, m.Started.Local().Format(time.DateTime), took)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, m.Status, m.Started.Local().Format(time.DateTime), run.Duration(time.Duration(made*float64(time.Second))))
 			}
 			return w.Flush()
 		},
@@ -74,7 +75,11 @@ func (a *app) runsCommand() *cobra.Command {
 				return err
 			}
 			for _, n := range m.Notices {
-				fmt.Fprintf(a.out, "note: %s: %d %s\n", n.Where, n.Count, n.What)
+				fmt.Fprintf(a.out, "note: %s: %d %s: %s\n", n.Where, n.Count, n.What, strings.Join(n.Examples, ", "))
+			}
+			if len(results) == 0 {
+				fmt.Fprintf(a.out, "\nno task has a result in %s\n", dir)
+				return nil
 			}
 			fmt.Fprintf(a.out, "\n%s", report.Table(results, width()))
 			return nil

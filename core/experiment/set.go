@@ -28,7 +28,7 @@ func set(f *ast.File, arg string, l *faults) {
 	bad := func(what, do string) { l.add(&fault.Error{Where: at, What: what, Do: do}) }
 	path, value, err := splitSet(arg)
 	if err != nil {
-		bad(err.Error(), `write --set path=value, such as --set train.epochs=10 or --set 'views.train[0]."sky.rotate".max=45'`)
+		bad(err.Error(), `write --set path=value, such as --set train.epochs=10 or --set 'views.train[0]."sky.rotate".degrees=45'`)
 		return
 	}
 	if _, _, deep := tooDeep([]byte(value)); deep || len(value) > maxBytes {

@@ -66,6 +66,14 @@ func (f *Flow) Run(ctx context.Context) (path string, err error) {
 		return "", err
 	}
 	defer f.dir.Close()
+	if _, missing := os.Stat(f.dir.File("manifest.json")); missing != nil {
+		defer func() { // a run that could not begin, since the experiment or the data are not valid, leaves nothing
+			if kind := fault.KindOf(err); err != nil && kind != fault.Interrupted && (len(f.dir.Manifest.Stages) == 0 || kind == fault.Config || kind == fault.Data) {
+				os.RemoveAll(f.dir.Path)
+				path = ""
+			}
+		}()
+	}
 	f.Host.KeepLogs(f.dir.File("logs"))
 	if err := f.begin(); err != nil {
 		return f.dir.Path, err
@@ -102,15 +110,8 @@ func (f *Flow) end(result error) error {
 	return err
 }
 
-// begin writes what is known before anything is computed. What it cannot begin it does not leave behind.
-func (f *Flow) begin() (err error) {
-	if _, missing := os.Stat(f.dir.File("manifest.json")); missing != nil {
-		defer func() {
-			if err != nil {
-				os.RemoveAll(f.dir.Path)
-			}
-		}()
-	}
+// begin writes what is known before anything is computed.
+func (f *Flow) begin() error {
 	folder, err := os.Getwd()
 	if err != nil {
 		return err
@@ -196,7 +197,9 @@ func (r recipe) key() string { return stage.Key(r.name, r.parts) }
 func (f *Flow) stage(ctx context.Context, title, what string, from recipe, build func(ctx context.Context, dir string) error) (stage.Result, error) {
 	key := from.key()
 	if f.Fresh && !f.made[key] {
-		if err := f.Cache.Remove(key); err != nil {
+		if err := f.Cache.Remove(key); errors.Is(err, stage.ErrInUse) {
+			f.Progress.Note(title + ": another run has this stage in use: its result is taken")
+		} else if err != nil {
 			return stage.Result{}, err
 		}
 	}

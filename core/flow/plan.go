@@ -123,6 +123,10 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 	}
 	p.objective = objective
 	samples, labels := f.expected(p)
+	if samples < f.x.Train.Batch {
+		return &fault.Error{Op: "plan", Kind: fault.Config, Path: "train.batch", Where: f.x.Where("train.batch"),
+			What: fmt.Sprintf("a batch of %d is larger than the training split, which has about %d objects", f.x.Train.Batch, samples), Do: "lower train.batch, or give more data"}
+	}
 	program, err := objective.Plan(ctx, f.programRequest(p, samples, labels))
 	if err != nil {
 		return err

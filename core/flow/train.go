@@ -54,6 +54,9 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 		return err
 	}
 	w.weights = filepath.Join(r.Dir, weightsFile)
+	if err := os.RemoveAll(f.dir.File(checkpointsDir)); err != nil { // the training is complete
+		return err
+	}
 	return f.Cache.Link(w.trainKey, f.dir.Path)
 }
 
@@ -137,7 +140,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		log.observe(p)
 	}
 	if err := train.Run(ctx, job); err != nil {
-		return err
+		return f.at(err, "train")
 	}
 	if err := log.sync(); err != nil {
 		return err

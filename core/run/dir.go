@@ -241,7 +241,7 @@ func List(root string) ([]Manifest, error) {
 	return runs, nil
 }
 
-// Find gives the directory of the run that a user names: a path, an id in root, or the start of exactly one id.
+// Find gives the directory of the run that a user names: a path, an id in root, the name of an experiment (its newest run), or
 func Find(root, name string) (string, error) {
 	for _, path := range []string{name, filepath.Join(root, name)} {
 		if _, err := os.Stat(filepath.Join(path, manifestFile)); err == nil {
@@ -253,8 +253,11 @@ func Find(root, name string) (string, error) {
 		return "", err
 	}
 	var matches []string
-	for _, m := range runs {
-		if strings.HasPrefix(m.ID, name) {
+	for _, m := range runs { // newest first
+		if m.Name == name {
+			return filepath.Join(root, m.ID), nil
+		}
+		if strings.HasPrefix(m.ID, name) || strings.HasSuffix(m.ID, "-"+name) {
 			matches = append(matches, m.ID)
 		}
 	}

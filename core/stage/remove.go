@@ -1,12 +1,15 @@
 package stage
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 )
+
+// ErrInUse says that another process is building a stage or using it.
+var ErrInUse = errors.New("another run has it in use")
 
 // Remove removes one stage, so that Do builds it anew. A stage that is not there is removed already; one that another
 // process is using cannot be.
@@ -25,7 +28,7 @@ func (c *Cache) Remove(key string) error {
 	}
 	_, gone, err := c.collect(key, key, false, 0, false)
 	if err == nil && !gone {
-		err = &fault.Error{Op: "stage", Kind: fault.Resource, What: fmt.Sprintf("stage %s is in use by another run", key), Do: "wait for the other run to end"}
+		err = &fault.Error{Op: "stage", Kind: fault.Resource, What: "stage " + key, Err: ErrInUse, Do: "wait for the other run to end"}
 	}
 	return err
 }

@@ -85,7 +85,10 @@ func Run(ctx context.Context, j *Job) error {
 	batches, stop := loader.start(step, steps)
 	defer stop()
 
-	calls := context.WithoutCancel(ctx) // a request to stop waits for the end of the step
+	// A request to stop waits for the end of the step, but not for ever: a plugin may hang.
+	calls, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, abandon) })()
 
 	began, lastSave := time.Now(), time.Now()
 	var waited time.Duration
@@ -99,12 +102,23 @@ func Run(ctx context.Context, j *Job) error {
 				Do: "run the same command again to continue from there"}
 		}
 		waiting := time.Now()
-		b, ok := <-batches
+		var b *batch
+		ok := true
+		select {
+		case b, ok = <-batches:
+		case <-calls.Done():
+		}
 		if !ok {
 			return loader.err
 		}
 		waited += time.Since(waiting)
-		answer, err := j.step(calls, step, b)
+		var answer *protocol.LossAnswer
+		if calls.Err() == nil {
+			answer, err = j.step(calls, step, b)
+		}
+		if calls.Err() != nil {
+			return j.abandoned(step, steps)
+		}
 		if err != nil {
 			return err
 		}
@@ -120,6 +134,20 @@ func Run(ctx context.Context, j *Job) error {
 		}
 	}
 	return nil
+}
+
+// patience is how long a request to stop waits for the end of a step.
+const patience = 10 * time.Second
+
+// abandoned is the end of a training in the middle of a step that some plugin did not end when asked to stop. The
+// network is between two steps' states, so nothing is written.
+func (j *Job) abandoned(step, steps int) error {
+	e := &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped in the middle of step %d of %d, which did not end within %v: a plugin hangs", step+1, steps, patience),
+		Do: "run the same command again to begin anew"}
+	if saved, _, _ := j.Checkpoints.latest(); saved != nil {
+		e.Do = fmt.Sprintf("run the same command again to continue after step %d, whose checkpoint is kept", saved.Step)
+	}
+	return e
 }
 
 // fits refuses views that leave samples of another shape than the network takes.
