@@ -22,7 +22,7 @@ const (
 )
 
 // patience is how long the host waits for an answer on the channel, which a living plugin gives at once.
-const patience = 30 * time.Second
+const patience = 10 * time.Second
 
 func message(what, arena uint32, size, extra uint64) []byte {
 	b := make([]byte, 0, messageSize)
@@ -38,6 +38,8 @@ type Channel struct {
 	mu   sync.Mutex
 	conn *net.UnixConn
 	next uint32
+
+	broken error // the plugin has stopped answering: nothing more is asked
 }
 
 // NewChannel makes a channel; the file is the plugin's end, for its process to inherit.
@@ -62,6 +64,9 @@ func (c *Channel) Share(a *Arena, readOnly bool) (uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.next++
+	if c.broken != nil {
+		return 0, c.broken
+	}
 	access, file := a.access, a.write
 	if readOnly || access == HostWrites {
 		access, file = HostWrites, a.read
@@ -70,6 +75,7 @@ func (c *Channel) Share(a *Arena, readOnly bool) (uint32, error) {
 	c.conn.SetDeadline(time.Now().Add(patience))
 	b := message(share, c.next, a.Size(), uint64(access))
 	if _, _, err := c.conn.WriteMsgUnix(b, rights, nil); err != nil {
+		c.broken = err
 		return 0, err
 	}
 	return c.next, c.answer(share, c.next)
@@ -79,8 +85,12 @@ func (c *Channel) Share(a *Arena, readOnly bool) (uint32, error) {
 func (c *Channel) Release(arena uint32) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.broken != nil {
+		return c.broken
+	}
 	c.conn.SetDeadline(time.Now().Add(patience))
 	if _, err := c.conn.Write(message(release, arena, 0, 0)); err != nil {
+		c.broken = err
 		return err
 	}
 	return c.answer(release, arena)
@@ -89,10 +99,12 @@ func (c *Channel) Release(arena uint32) error {
 func (c *Channel) answer(what, arena uint32) error {
 	b := make([]byte, messageSize)
 	if _, err := io.ReadFull(c.conn, b); err != nil {
+		c.broken = err // a late answer would be taken for another's
 		return err
 	}
 	if binary.LittleEndian.Uint32(b) != what || binary.LittleEndian.Uint32(b[4:]) != arena {
-		return errors.New("the plugin answered out of turn on its memory channel")
+		c.broken = errors.New("the plugin answered out of turn on its memory channel")
+		return c.broken
 	}
 	if errno := unix.Errno(binary.LittleEndian.Uint32(b[16:])); errno != 0 {
 		return fmt.Errorf("the plugin could not map shared memory: %w", errno)
