@@ -285,7 +285,9 @@ func (p *process) startFault(ctx context.Context, err error, timeout time.Durati
 
 // stop ends the process: it is asked first and killed after two seconds, with all its children.
 func (p *process) stop() {
+	late := time.AfterFunc(2*time.Second, func() { p.child.Kill(context.Background()) }) // go-plugin asks without a limit
 	p.client.Kill()
+	late.Stop()
 	p.child.Kill(context.Background())
 	if p.child.pid.Load() != 0 {
 		p.child.ended(2 * time.Second)

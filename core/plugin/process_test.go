@@ -379,3 +379,24 @@ func TestOneProcessForAll(t *testing.T) {
 		t.Errorf("%d processes", len(pids))
 	}
 }
+
+// A plugin that has stopped for good does not keep the host: Close kills it within its two seconds and a little.
+func TestCloseEndsAPluginThatDoesNotAnswer(t *testing.T) {
+	h, l := host(t)
+	must(apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "pid"}`)}, 1))
+	pid := l.find(t, "misfit: pid ")
+	if err := exec.Command("kill", "-STOP", pid).Run(); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error)
+	go func() { closed <- h.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("Close waits for a plugin that does not answer")
+	}
+	eventually(t, "the plugin lives on", func() bool { return gone(pid) })
+}
