@@ -161,8 +161,9 @@ func (f *framer) numbers(dst, src []float32, shape []int, padded bool) (mend int
 	if mend == 0 {
 		return 0, ""
 	}
-	if share := float64(mend) / float64(total); share > mended {
-		return mend, fmt.Sprintf("too many pixels are not finite: %.3g %%", 100*share)
+	if float64(mend)/float64(total) > mended {
+		// Without the share itself: objects that are left out for one reason are counted together.
+		return mend, fmt.Sprintf("more than %g %% of the pixels are not finite (fill them, or choose a smaller frame without them)", 100*mended)
 	}
 	for b := range f.depth {
 		f.finite = f.finite[:0]

@@ -3,6 +3,7 @@ package data
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -132,15 +133,17 @@ func TestPixelsThatAreNotFinite(t *testing.T) {
 	d := dataset(f32, 1, "g", 20, 10).
 		add("good", nil, flat(200)...).
 		add("few", nil, flat(200, nan, inf)...).
-		add("many", nil, flat(200, nan, nan, -inf)...)
+		add("many", nil, flat(200, nan, nan, -inf)...).
+		add("more", nil, flat(200, nan, nan, nan, nan, nan)...)
 	s, r := stored(t, Frame{}, Options{}, d)
-	if r.Kept != 2 || r.Bad != 1 || len(r.Notices) != 2 {
+	if r.Kept != 2 || r.Bad != 2 || len(r.Notices) != 2 {
 		t.Fatalf("report %+v", r)
 	}
-	if n := r.Notices[0]; n.Count != 1 || n.Examples[0] != "few" || n.Where != "data.sources.0 images.folder" {
+	if n := r.Notices[0]; n.Count != 1 || n.Examples[0] != "few" || n.Where != "data.sources.0 images.folder" ||
+		n.What != "objects with a few pixels that are not finite, set to the median of their band" {
 		t.Errorf("notice %+v", n)
 	}
-	if n := r.Notices[1]; n.Examples[0] != "many" || n.What != "left out: too many pixels are not finite: 1.5 %" {
+	if n := r.Notices[1]; n.Count != 2 || n.Examples[0] != "many" || !strings.HasPrefix(n.What, "left out: more than 1 % of the pixels are not finite (") {
 		t.Errorf("notice %+v", n)
 	}
 	px := gathered(t, s, 1)

@@ -41,8 +41,8 @@ const perRead = 256
 // when it fails: it is meant to be a stage under construction. Memory stays bounded but for some 40 bytes an object.
 //
 // What cannot be used does not stop it: bad records and second ones of an id are left out, counted and written to
-// bad.jsonl; up to 1 % of pixels that are not finite are set to the record's median of the band. That nothing at all
-// can be used is an error.
+// bad.jsonl. Up to 1 % of pixels that are not finite are set to the record's median of the band; with more of them in the
+// frame a record is left out. That nothing at all can be used is an error.
 func Ingest(ctx context.Context, dir string, sources []Source, f Frame, o Options) (*Report, error) {
 	catalogues := make([]*protocol.Catalogue, len(sources))
 	total := 0
@@ -251,7 +251,7 @@ func (in *intake) record(i int, f *framer, r *plugin.Record, c *protocol.Catalog
 		in.tally.count(i, "smaller than the frame, padded with zeros", r.ID)
 	}
 	if mend > 0 {
-		in.tally.count(i, "pixels that are not finite, set to the median of the band", r.ID)
+		in.tally.count(i, "objects with a few pixels that are not finite, set to the median of their band", r.ID)
 	}
 	for c := range in.l.fields { // what this source does not have is missing
 		if b.texts[c] != nil {

@@ -175,7 +175,7 @@ func (l *layout) admit(c *protocol.Catalogue, i int, f Frame, from []plugin.Ref)
 		there := l.fields[j]
 		if there.Type != kind {
 			return m, at(from, i, fault.Config, fmt.Sprintf("column %q is a %s and in a source before it a %s", field.Name, strings.ToLower(kind.String()), strings.ToLower(there.Type.String())),
-				"rename or leave out the column in one of them")
+				"rename or leave out the column in one of them; a column without any value is not needed")
 		}
 		switch {
 		case there.Unit == "":
