@@ -267,12 +267,21 @@ func (f *folder) join() ([]*sdk.Notice, error) {
 		}
 	}
 	f.fields, f.values, f.name, f.row = nil, make([][]any, len(t.rows)), nil, map[string]int{}
+	type finding struct {
+		what     string
+		examples []string
+	}
+	var cells []finding
+	var blank []string
 	for i, name := range f.Columns {
 		c, err := find(fmt.Sprintf("columns.%d", i), name)
 		if err != nil {
 			return nil, err
 		}
-		values, numbers := t.column(c)
+		values, numbers, bad := t.column(c)
+		if !slices.ContainsFunc(values, func(v any) bool { return v != nil }) {
+			blank = append(blank, name)
+		}
 		field := &sdk.Field{Name: name, Type: sdk.String}
 		if numbers {
 			field.Type = sdk.Number
@@ -281,6 +290,11 @@ func (f *folder) join() ([]*sdk.Notice, error) {
 		for r, v := range values {
 			f.values[r] = append(f.values[r], v)
 		}
+		var examples []string
+		for _, r := range bad {
+			examples = append(examples, fmt.Sprintf("%s: %s", t.rows[r][key], clip(t.rows[r][c])))
+		}
+		cells = append(cells, finding{fmt.Sprintf("cells that are no numbers in the column %q, taken as missing", name), examples})
 	}
 	byFile := f.byFile()
 	var orphans, again []string
@@ -318,15 +332,13 @@ func (f *folder) join() ([]*sdk.Notice, error) {
 		}
 	}
 	var notices []*sdk.Notice
-	for _, n := range []struct {
-		what     string
-		examples []string
-	}{
+	for _, n := range append([]finding{
 		{"rows of the table without an image", orphans},
 		{"images without a row in the table", bare},
 		{"rows of the table for an object that has one", again},
 		{"lines of the table with another number of fields than its header", t.ragged},
-	} {
+		{"columns of the table without any value", blank},
+	}, cells...) {
 		if len(n.examples) > 0 {
 			notices = append(notices, &sdk.Notice{What: n.what, Count: uint64(len(n.examples)), Examples: n.examples[:min(3, len(n.examples))]})
 		}

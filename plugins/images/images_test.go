@@ -191,6 +191,42 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// One bad cell does not make names of numbers: it is missing, and a notice says where it is. A column without any value
+// is none of numbers.
+func TestBadCellsAndBlankColumns(t *testing.T) {
+	root := t.TempDir()
+	table := "name,z,kind,blank\n"
+	for i := range 12 {
+		name := fmt.Sprintf("g%03d", i)
+		write(t, root, name+".png", grey(uint8(i), 4, 3))
+		z := fmt.Sprintf("0.%d", i)
+		switch i {
+		case 3:
+			z = "NULL"
+		case 7:
+			z = "abc"
+		}
+		table += name + "," + z + ",E,\n"
+	}
+	write(t, root, "table.csv", []byte(table))
+	r, c := open(t, root, fmt.Sprintf(`table: %q, columns: ["z", "kind", "blank"]`, filepath.Join(root, "table.csv")))
+	if c.Fields[0].Type != sdk.Number || c.Fields[1].Type != sdk.String || c.Fields[2].Type != sdk.String {
+		t.Errorf("columns %v", c.Fields)
+	}
+	all := records(t, r, c)
+	if all["g007"].Values[0] != nil || all["g003"].Values[0] != nil || all["g002"].Values[0] != 0.2 || all["g002"].Values[2] != nil {
+		t.Errorf("%v", all)
+	}
+	var notices []string
+	for _, n := range c.Notices {
+		notices = append(notices, fmt.Sprintf("%d %s: %s", n.Count, n.What, strings.Join(n.Examples, ", ")))
+	}
+	if got, want := strings.Join(notices, "\n"), `1 columns of the table without any value: blank
+1 cells that are no numbers in the column "z", taken as missing: g007: abc`; got != want {
+		t.Errorf("notices\n%s\ninstead of\n%s", got, want)
+	}
+}
+
 // A column of file names joins objects that are called otherwise, also without being named when it is the first.
 func TestJoinByFileName(t *testing.T) {
 	root := t.TempDir()

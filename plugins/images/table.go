@@ -143,6 +143,11 @@ func (s separator) all(text []byte) (lines []tableLine, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if r.InputOffset() == int64(len(text)) {
+			if line, column := r.FieldPos(len(fields) - 1); unclosed(text, line, column) {
+				return nil, fmt.Errorf("unclosed quotation mark that begins in line %d", line)
+			}
+		}
 		for i, f := range fields {
 			fields[i] = strings.TrimSpace(f)
 		}
@@ -152,6 +157,22 @@ func (s separator) all(text []byte) (lines []tableLine, err error) {
 		n, _ := r.FieldPos(0)
 		lines = append(lines, tableLine{n, fields})
 	}
+}
+
+// unclosed says whether the last field of a text, which begins at this line and byte of the line, both counted from 1, is
+// in quotation marks and goes on to the end of the text because nothing closes them. The reader of CSV takes such a field
+// as it is, since it lets lone quotation marks pass.
+func unclosed(text []byte, line, column int) bool {
+	for ; line > 1; line-- {
+		text = text[bytes.IndexByte(text, '\n')+1:]
+	}
+	field, quoted := bytes.CutPrefix(text[column-1:], []byte{'"'})
+	if !quoted {
+		return false
+	}
+	field = bytes.TrimSuffix(bytes.TrimSuffix(field, []byte{'\n'}), []byte{'\r'})
+	marks := len(field) - len(bytes.TrimRight(field, `"`))
+	return marks%2 == 0 // two are a mark within the field
 }
 
 func hasNumber(fields []string) bool {
@@ -179,23 +200,26 @@ func missing(field string) bool {
 	return false
 }
 
-// column gives the values of a column, float64 where every value that is there is a number and string otherwise; nil
-// where missing.
-func (t *table) column(i int) (values []any, numbers bool) {
-	values, numbers = make([]any, len(t.rows)), true
+// column gives the values of a column, nil where missing: float64 where nearly all that are there are numbers, and string
+// otherwise. Rows whose cell is no number in a column of numbers are in bad; their values are missing. A column without
+// any value is one of strings: nothing says that it holds numbers.
+func (t *table) column(i int) (values []any, numbers bool, bad []int) {
+	values = make([]any, len(t.rows))
+	there := 0
 	for r, row := range t.rows {
 		if missing(row[i]) {
 			continue
 		}
+		there++
 		v, err := strconv.ParseFloat(row[i], 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			numbers = false
-			break
+			bad = append(bad, r)
+			continue
 		}
 		values[r] = v
 	}
-	if numbers {
-		return values, true
+	if there > 0 && 10*len(bad) <= there {
+		return values, true, bad
 	}
 	for r, row := range t.rows {
 		values[r] = nil
@@ -203,7 +227,7 @@ func (t *table) column(i int) (values []any, numbers bool) {
 			values[r] = row[i]
 		}
 	}
-	return values, false
+	return values, false, nil
 }
 
 // noColumn says which columns there are, the one that was probably meant first.

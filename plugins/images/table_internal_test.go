@@ -1,6 +1,7 @@
 package images
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,60 @@ func TestParseTable(t *testing.T) {
 	}
 }
 
+// A column is one of numbers when nearly all that is there is a number; one without any value is not.
+func TestColumn(t *testing.T) {
+	for _, c := range []struct {
+		what, cells string
+		numbers     bool
+		bad         []int
+	}{
+		{"numbers", "1 2.5 -3e2", true, nil},
+		{"numbers and missing values", "1 NULL -- nan 2", true, nil},
+		{"one bad cell of ten", "1 2 3 abc 5 6 7 8 9 10 --", true, []int{3}},
+		{"one bad cell of nine", "1 2 3 abc 5 6 7 8 9 --", false, nil},
+		{"names", "E S0 Sa", false, nil},
+		{"no value", "-- nan", false, nil},
+		{"no row", "", false, nil},
+	} {
+		tab := &table{names: []string{"a"}}
+		for _, cell := range strings.Fields(c.cells) {
+			tab.rows = append(tab.rows, []string{cell})
+		}
+		values, numbers, bad := tab.column(0)
+		if numbers != c.numbers || !slices.Equal(bad, c.bad) {
+			t.Errorf("%s: numbers %v, bad %v", c.what, numbers, bad)
+		}
+		for r, v := range values {
+			if _, number := v.(float64); v != nil && number != numbers || (v == nil) != (missing(tab.rows[r][0]) || slices.Contains(bad, r)) {
+				t.Errorf("%s: row %d is %v", c.what, r, v)
+			}
+		}
+	}
+}
+
+// What an unclosed quotation mark swallows is not lost without a word; marks within fields are no fault.
+func TestUnclosedQuotationMark(t *testing.T) {
+	for text, line := range map[string]int{
+		"id,a\nx,\"1\ny,2\n":              2,
+		"# note\r\n\r\nid,a\r\nx, \"\r\n": 4,
+		"id,a\rx,1\ry,\"2\r":              3,
+		"id,a\nx,\"1\"\"\n":               2,
+		"id,a\n\"x\ny\",\"1\nz,2":         3,
+		"\"id,a\nx,1\n":                   1,
+		"id,a\nx,\"1\"":                   0,
+		"id,a\nx,\"1\"\"\"\r\n":           0,
+		"id,a\nx,\"\"\n":                  0,
+		"id,a\nx,5\"\n":                   0,
+		"id,a\n\"x\ny\",":                 0,
+		"id,a\nx,\"1\"\n\n# \"\n":         0,
+	} {
+		_, err := parseTable([]byte(text), nil)
+		if line == 0 && err != nil || line > 0 && (err == nil || err.Error() != fmt.Sprintf("unclosed quotation mark that begins in line %d", line)) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestEdits(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
@@ -66,7 +121,7 @@ func FuzzParseTable(f *testing.F) {
 			}
 		}
 		for i := range got.names {
-			if values, _ := got.column(i); len(values) != len(got.rows) {
+			if values, _, _ := got.column(i); len(values) != len(got.rows) {
 				t.Fatalf("%d values for %d rows", len(values), len(got.rows))
 			}
 		}
