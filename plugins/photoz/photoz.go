@@ -42,12 +42,8 @@ func (b *bins) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
 	if b.Label == "spread" || b.Label == "probability" {
 		return nil, sdk.FieldError{Field: "label", What: "predictions have a column of this name of their own", Advice: "rename the column in the table"}
 	}
-	facts, err := labels.Column("label", b.Label, r.Labels)
-	if err != nil {
+	if _, err := labels.Numbers("label", b.Label, "redshifts", r.Labels); err != nil {
 		return nil, err
-	}
-	if len(facts.Categories) > 0 {
-		return nil, sdk.FieldError{Field: "label", What: fmt.Sprintf("%q is a column of names, not of redshifts", b.Label), Advice: "name a column of numbers"}
 	}
 	return &sdk.TaskNeeds{Labels: []string{b.Label}, StateBytes: regress.StateBytes(int(r.Width), b.Bins),
 		PredictionBytes: r.PredictRows*uint64(8+8+4*b.Bins) + 192}, nil

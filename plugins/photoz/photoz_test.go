@@ -3,6 +3,7 @@ package photoz_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/asterism-ssl/asterism/plugins/photoz"
@@ -124,6 +125,22 @@ func TestScoreByHand(t *testing.T) {
 	}
 	if s := score.Figures[0].GetScatter(); len(s.X) != 4 || !s.Identity || s.X[1] != 1 || s.Y[1] != 0.8 {
 		t.Errorf("scatter %v", s)
+	}
+}
+
+// A column that headers call text is refused before anything is learned; it may be one without any value, and the
+// message says so.
+func TestTextIsRefusedWhenPlanned(t *testing.T) {
+	p := sdktest.Configure(t, photoz.Plugin(), "bins", `{label: "z"}`).(sdk.Predictor)
+	z := &sdk.LabelFacts{Column: "z", Count: 3, Unread: true, Type: sdk.Number}
+	ask := &sdk.TaskNeedsRequest{Width: 2, Labels: []*sdk.LabelFacts{z}}
+	if _, err := p.Needs(ask); err != nil {
+		t.Error(err)
+	}
+	z.Type = sdk.String
+	_, err := p.Needs(ask)
+	if f, ok := err.(sdk.FieldError); !ok || f.Field != "label" || !strings.Contains(f.What, "a column of names, not of redshifts") || !strings.Contains(f.What, "no training row has a value") {
+		t.Errorf("text: %v", err)
 	}
 }
 

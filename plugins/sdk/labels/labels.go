@@ -30,7 +30,10 @@ func Of(label string, edges []float64, columns []*sdk.LabelFacts) (*Classes, err
 		}
 		return &Classes{Names: facts.Categories}, nil
 	}
-	if facts.Unread && facts.Type == sdk.String && len(edges) == 0 {
+	if unreadText(facts) {
+		if len(edges) > 0 {
+			return nil, sdk.FieldError{Field: "edges", What: fmt.Sprintf("%q is a column of names, which are the classes already, or %s", label, noValue(label)), Advice: "leave edges out, or check the table"}
+		}
 		return &Classes{Names: []string{"not yet", "read"}}, nil // at least two, more is not known
 	}
 	if len(edges) == 0 && facts.Unread {
@@ -64,7 +67,7 @@ func Column(field, label string, columns []*sdk.LabelFacts) (*sdk.LabelFacts, er
 	for _, f := range columns {
 		if f.Column == label {
 			if f.Count == 0 {
-				return nil, sdk.DataError{What: fmt.Sprintf("no training row has a value in the column %q", label), Advice: "check how the table is joined to the data: `asterism plan` counts what matched"}
+				return nil, sdk.DataError{What: noValue(label), Advice: "check how the table is joined to the data: `asterism plan` counts what matched"}
 			}
 			return f, nil
 		}
@@ -76,6 +79,31 @@ func Column(field, label string, columns []*sdk.LabelFacts) (*sdk.LabelFacts, er
 		advice = "the data have the columns " + strings.Join(names, ", ")
 	}
 	return nil, sdk.FieldError{Field: field, What: fmt.Sprintf("the data have no column %q", label), Advice: advice}
+}
+
+// Numbers finds the facts of a label column as Column does, and refuses one of names too; kind says what is wanted, as in
+// "redshifts". The faults name the given configuration field.
+func Numbers(field, label, kind string, columns []*sdk.LabelFacts) (*sdk.LabelFacts, error) {
+	facts, err := Column(field, label, columns)
+	if err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("%q is a column of names, not of %s", label, kind)
+	switch {
+	case len(facts.Categories) > 0:
+		return nil, sdk.FieldError{Field: field, What: what, Advice: "name a column of numbers"}
+	case unreadText(facts):
+		return nil, sdk.FieldError{Field: field, What: what + ", or " + noValue(label), Advice: "name a column of numbers, or check the table"}
+	}
+	return facts, nil
+}
+
+// unreadText says whether a column is one of text whose values are not known yet. It may turn out to have none: a column
+// without any value counts as text.
+func unreadText(f *sdk.LabelFacts) bool { return f.Unread && f.Type == sdk.String }
+
+func noValue(label string) string {
+	return fmt.Sprintf("no training row has a value in the column %q", label)
 }
 
 // Class gives the class of a value of the column, −1 where it is missing.
