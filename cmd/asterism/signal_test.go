@@ -45,14 +45,14 @@ func TestSignals(t *testing.T) {
 		t.Skip("-short")
 	}
 	whole := t.TempDir()
-	if out, err := command(t, whole, "--progress", "none", "run", "tiny.cue", "--set", "train.epochs=12").CombinedOutput(); err != nil {
+	if out, err := command(t, whole, "--progress", "none", "run", "tiny.cue", "--set", "train.epochs=24").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	want := weights(t, whole)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(s.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			args := []string{"--progress", "json", "run", "tiny.cue", "--set", "train.epochs=12", "--set", "train.checkpoint_minutes=0.0001"}
+			args := []string{"--progress", "json", "run", "tiny.cue", "--set", "train.epochs=24", "--set", "train.checkpoint_minutes=0.0001"}
 			c := command(t, dir, args...)
 			stderr, err := c.StderrPipe()
 			if err != nil {
