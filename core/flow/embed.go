@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -91,7 +92,6 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 	if err != nil {
 		return nil, err
 	}
-	job := &train.Job{Store: w.store, Seed: f.x.Seed}
 	rows := make([]int, 0, embedBatch)
 	width := int(model.Size(network.TapShape(tap)))
 	r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
@@ -103,7 +103,7 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 		for i := first; i < min(first+embedBatch, w.store.Len()); i++ {
 			rows = append(rows, i)
 		}
-		if err := train.View(ctx, job, chain, slot, rows, 0); err != nil {
+		if err := train.View(ctx, w.store, chain, slot, rows, f.x.Seed, 0); err != nil {
 			return nil, err
 		}
 		copy(network.Input(pass), slot.Out)
@@ -111,7 +111,7 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 			return nil, err
 		}
 		copy(r.Values[first*width:], network.Tap(tap)[:len(rows)*width])
-		f.Progress.Update(first+len(rows), w.store.Len(), run.Field{Name: "width", Value: itoa(width)})
+		f.Progress.Update(first+len(rows), w.store.Len(), run.Field{Name: "width", Value: strconv.Itoa(width)})
 	}
 	return r, nil
 }

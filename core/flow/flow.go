@@ -145,6 +145,7 @@ func (f *Flow) stages(ctx context.Context) error {
 	if w.parts, err = data.Split(store, f.x.Data.Split.By, f.x.Data.Split.Valid, f.x.Data.Split.Test, f.x.Seed); err != nil {
 		return f.at(err, "data.split.by")
 	}
+	w.columns = labelFacts(store, w.parts.Train)
 	if err := f.questions(ctx, w); err != nil {
 		return err
 	}
@@ -170,6 +171,7 @@ type work struct {
 	store         *data.Store
 	digest        string
 	parts         *data.Parts
+	columns       []*protocol.LabelFacts // over the training part
 	statistics    []*protocol.BandStatistics
 	statisticsKey string // empty when no view needs them
 	questions     []*question

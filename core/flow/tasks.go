@@ -16,6 +16,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/key"
+	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/report/thumbnail"
@@ -73,11 +74,8 @@ func (f *Flow) questions(ctx context.Context, w *work) error {
 }
 
 func (f *Flow) needs(w *work, fit, predict int) *protocol.TaskNeedsRequest {
-	width := 1
-	for _, n := range f.plan.graph.Outputs["representation"].Shape {
-		width *= int(n)
-	}
-	return &protocol.TaskNeedsRequest{Width: uint32(width), FitRows: uint64(fit), PredictRows: uint64(predict), Labels: labelFacts(w.store, w.parts.Train)}
+	width := model.Size(f.plan.graph.Outputs["representation"].Shape)
+	return &protocol.TaskNeedsRequest{Width: uint32(width), FitRows: uint64(fit), PredictRows: uint64(predict), Labels: w.columns}
 }
 
 // answer makes or reuses the answer to one question.
@@ -346,5 +344,3 @@ func meanStd(x []float64) (mean, std float64) {
 	}
 	return mean, math.Sqrt(std / float64(len(x)-1))
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

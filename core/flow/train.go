@@ -85,9 +85,8 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 			return err
 		}
 	}
-	labels := labelFacts(w.store, w.parts.Train)
 	objective := f.plan.objective
-	program, err := objective.Plan(ctx, f.programRequest(f.plan, len(w.parts.Train), labels))
+	program, err := objective.Plan(ctx, f.programRequest(f.plan, len(w.parts.Train), w.columns))
 	if err != nil {
 		return err
 	}

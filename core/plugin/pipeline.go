@@ -197,16 +197,6 @@ func ofBands(s []*protocol.BandStatistics, bands []string) []*protocol.BandStati
 	return picked
 }
 
-// SlotBytes is the memory that a slot for a batch takes.
-func (p *Pipeline) SlotBytes(batch int) uint64 {
-	values := func(shape []int64) uint64 { n, _ := protocol.Count(shape); return n }
-	bytes := 4 * values(p.in.Shape)
-	for _, r := range p.runs {
-		bytes += 4 * values(r.out)
-	}
-	return uint64(batch) * (bytes + 8*uint64(len(p.columns)+len(p.adds)))
-}
-
 // Slot is room for one batch on its way through a pipeline, in shared memory where plugins need it. Its slices must not
 // be used after Close of the slot or the pipeline.
 type Slot struct {

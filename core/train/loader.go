@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 
+	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/plugin"
@@ -111,7 +112,7 @@ func (l *loader) fill(ctx context.Context, b *batch, step int) error {
 	errs := make(chan error, len(b.views))
 	var views sync.WaitGroup
 	for name, slot := range b.views {
-		views.Go(func() { errs <- View(ctx, l.job, l.job.Views[name], slot, b.rows, uint64(epoch)) })
+		views.Go(func() { errs <- View(ctx, l.job.Store, l.job.Views[name], slot, b.rows, l.job.Seed, uint64(epoch)) })
 	}
 	views.Wait()
 	close(errs)
@@ -124,16 +125,16 @@ func (l *loader) fill(ctx context.Context, b *batch, step int) error {
 }
 
 // View gathers rows of the store into a slot and applies its pipeline.
-func View(ctx context.Context, j *Job, p *plugin.Pipeline, s *plugin.Slot, rows []int, epoch uint64) error {
+func View(ctx context.Context, store *data.Store, p *plugin.Pipeline, s *plugin.Slot, rows []int, seed, epoch uint64) error {
 	w := len(s.In) / len(s.Samples)
-	if err := j.Store.Gather(s.In[:len(rows)*w], rows); err != nil {
+	if err := store.Gather(s.In[:len(rows)*w], rows); err != nil {
 		return err
 	}
 	for k, r := range rows {
-		s.Samples[k] = j.Store.Sample(r)
+		s.Samples[k] = store.Sample(r)
 	}
 	for name, values := range s.Columns {
-		column, ok := j.Store.Column(name)
+		column, ok := store.Column(name)
 		if !ok {
 			return &fault.Error{Op: "views", Kind: fault.Config, What: fmt.Sprintf("a view reads the column %q, which the data do not have", name)}
 		}
@@ -141,5 +142,5 @@ func View(ctx context.Context, j *Job, p *plugin.Pipeline, s *plugin.Slot, rows 
 			values[k] = column.Values[r]
 		}
 	}
-	return p.Apply(ctx, s, len(rows), j.Seed, epoch)
+	return p.Apply(ctx, s, len(rows), seed, epoch)
 }
