@@ -288,6 +288,110 @@ func (Field_Type) EnumDescriptor() ([]byte, []int) {
 	return file_asterism_proto_rawDescGZIP(), []int{13, 0}
 }
 
+type Upsample_Mode int32
+
+const (
+	Upsample_NEAREST Upsample_Mode = 0
+	Upsample_LINEAR  Upsample_Mode = 1
+)
+
+// Enum value maps for Upsample_Mode.
+var (
+	Upsample_Mode_name = map[int32]string{
+		0: "NEAREST",
+		1: "LINEAR",
+	}
+	Upsample_Mode_value = map[string]int32{
+		"NEAREST": 0,
+		"LINEAR":  1,
+	}
+)
+
+func (x Upsample_Mode) Enum() *Upsample_Mode {
+	p := new(Upsample_Mode)
+	*p = x
+	return p
+}
+
+func (x Upsample_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Upsample_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_asterism_proto_enumTypes[5].Descriptor()
+}
+
+func (Upsample_Mode) Type() protoreflect.EnumType {
+	return &file_asterism_proto_enumTypes[5]
+}
+
+func (x Upsample_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Upsample_Mode.Descriptor instead.
+func (Upsample_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{40, 0}
+}
+
+type Activation_Function int32
+
+const (
+	Activation_NONE       Activation_Function = 0
+	Activation_LEAKY_RELU Activation_Function = 1
+	Activation_GELU       Activation_Function = 2
+	Activation_SILU       Activation_Function = 3
+	Activation_SIGMOID    Activation_Function = 4
+	Activation_TANH       Activation_Function = 5
+)
+
+// Enum value maps for Activation_Function.
+var (
+	Activation_Function_name = map[int32]string{
+		0: "NONE",
+		1: "LEAKY_RELU",
+		2: "GELU",
+		3: "SILU",
+		4: "SIGMOID",
+		5: "TANH",
+	}
+	Activation_Function_value = map[string]int32{
+		"NONE":       0,
+		"LEAKY_RELU": 1,
+		"GELU":       2,
+		"SILU":       3,
+		"SIGMOID":    4,
+		"TANH":       5,
+	}
+)
+
+func (x Activation_Function) Enum() *Activation_Function {
+	p := new(Activation_Function)
+	*p = x
+	return p
+}
+
+func (x Activation_Function) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Activation_Function) Descriptor() protoreflect.EnumDescriptor {
+	return file_asterism_proto_enumTypes[6].Descriptor()
+}
+
+func (Activation_Function) Type() protoreflect.EnumType {
+	return &file_asterism_proto_enumTypes[6]
+}
+
+func (x Activation_Function) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Activation_Function.Descriptor instead.
+func (Activation_Function) EnumDescriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{43, 0}
+}
+
 type Metric_Better int32
 
 const (
@@ -321,11 +425,11 @@ func (x Metric_Better) String() string {
 }
 
 func (Metric_Better) Descriptor() protoreflect.EnumDescriptor {
-	return file_asterism_proto_enumTypes[5].Descriptor()
+	return file_asterism_proto_enumTypes[7].Descriptor()
 }
 
 func (Metric_Better) Type() protoreflect.EnumType {
-	return &file_asterism_proto_enumTypes[5]
+	return &file_asterism_proto_enumTypes[7]
 }
 
 func (x Metric_Better) Number() protoreflect.EnumNumber {
@@ -334,7 +438,7 @@ func (x Metric_Better) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Metric_Better.Descriptor instead.
 func (Metric_Better) EnumDescriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{61, 0}
+	return file_asterism_proto_rawDescGZIP(), []int{79, 0}
 }
 
 type Fault_Cause int32
@@ -373,11 +477,11 @@ func (x Fault_Cause) String() string {
 }
 
 func (Fault_Cause) Descriptor() protoreflect.EnumDescriptor {
-	return file_asterism_proto_enumTypes[6].Descriptor()
+	return file_asterism_proto_enumTypes[8].Descriptor()
 }
 
 func (Fault_Cause) Type() protoreflect.EnumType {
-	return &file_asterism_proto_enumTypes[6]
+	return &file_asterism_proto_enumTypes[8]
 }
 
 func (x Fault_Cause) Number() protoreflect.EnumNumber {
@@ -386,7 +490,7 @@ func (x Fault_Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fault_Cause.Descriptor instead.
 func (Fault_Cause) EnumDescriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{68, 0}
+	return file_asterism_proto_rawDescGZIP(), []int{86, 0}
 }
 
 type DescribeRequest struct {
@@ -2375,6 +2479,24 @@ type Layer struct {
 	//	*Layer_GlobalAveragePool
 	//	*Layer_Add
 	//	*Layer_L2Normalise
+	//	*Layer_ConvTranspose
+	//	*Layer_Upsample
+	//	*Layer_LayerNorm
+	//	*Layer_GroupNorm
+	//	*Layer_Activation
+	//	*Layer_Softmax
+	//	*Layer_AveragePool
+	//	*Layer_Multiply
+	//	*Layer_Concat
+	//	*Layer_Reshape
+	//	*Layer_Slice
+	//	*Layer_Gather
+	//	*Layer_Scatter
+	//	*Layer_TokenOrder
+	//	*Layer_Dropout
+	//	*Layer_StopGradient
+	//	*Layer_Attention
+	//	*Layer_Learned
 	Op            isLayer_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2503,6 +2625,168 @@ func (x *Layer) GetL2Normalise() *L2Normalise {
 	return nil
 }
 
+func (x *Layer) GetConvTranspose() *ConvTranspose {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_ConvTranspose); ok {
+			return x.ConvTranspose
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetUpsample() *Upsample {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Upsample); ok {
+			return x.Upsample
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetLayerNorm() *LayerNorm {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_LayerNorm); ok {
+			return x.LayerNorm
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetGroupNorm() *GroupNorm {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_GroupNorm); ok {
+			return x.GroupNorm
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetActivation() *Activation {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Activation); ok {
+			return x.Activation
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetSoftmax() *Softmax {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Softmax); ok {
+			return x.Softmax
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetAveragePool() *AveragePool {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_AveragePool); ok {
+			return x.AveragePool
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetMultiply() *Multiply {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Multiply); ok {
+			return x.Multiply
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetConcat() *Concat {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Concat); ok {
+			return x.Concat
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetReshape() *Reshape {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Reshape); ok {
+			return x.Reshape
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetSlice() *Slice {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Slice); ok {
+			return x.Slice
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetGather() *GatherTokens {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Gather); ok {
+			return x.Gather
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetScatter() *ScatterTokens {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Scatter); ok {
+			return x.Scatter
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetTokenOrder() *TokenOrder {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_TokenOrder); ok {
+			return x.TokenOrder
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetDropout() *Dropout {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Dropout); ok {
+			return x.Dropout
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetStopGradient() *StopGradient {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_StopGradient); ok {
+			return x.StopGradient
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetAttention() *Attention {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Attention); ok {
+			return x.Attention
+		}
+	}
+	return nil
+}
+
+func (x *Layer) GetLearned() *Learned {
+	if x != nil {
+		if x, ok := x.Op.(*Layer_Learned); ok {
+			return x.Learned
+		}
+	}
+	return nil
+}
+
 type isLayer_Op interface {
 	isLayer_Op()
 }
@@ -2539,6 +2823,79 @@ type Layer_L2Normalise struct {
 	L2Normalise *L2Normalise `protobuf:"bytes,17,opt,name=l2_normalise,json=l2Normalise,proto3,oneof"`
 }
 
+type Layer_ConvTranspose struct {
+	// opset 2
+	ConvTranspose *ConvTranspose `protobuf:"bytes,18,opt,name=conv_transpose,json=convTranspose,proto3,oneof"`
+}
+
+type Layer_Upsample struct {
+	Upsample *Upsample `protobuf:"bytes,19,opt,name=upsample,proto3,oneof"`
+}
+
+type Layer_LayerNorm struct {
+	LayerNorm *LayerNorm `protobuf:"bytes,20,opt,name=layer_norm,json=layerNorm,proto3,oneof"`
+}
+
+type Layer_GroupNorm struct {
+	GroupNorm *GroupNorm `protobuf:"bytes,21,opt,name=group_norm,json=groupNorm,proto3,oneof"`
+}
+
+type Layer_Activation struct {
+	Activation *Activation `protobuf:"bytes,22,opt,name=activation,proto3,oneof"`
+}
+
+type Layer_Softmax struct {
+	Softmax *Softmax `protobuf:"bytes,23,opt,name=softmax,proto3,oneof"`
+}
+
+type Layer_AveragePool struct {
+	AveragePool *AveragePool `protobuf:"bytes,24,opt,name=average_pool,json=averagePool,proto3,oneof"`
+}
+
+type Layer_Multiply struct {
+	Multiply *Multiply `protobuf:"bytes,25,opt,name=multiply,proto3,oneof"`
+}
+
+type Layer_Concat struct {
+	Concat *Concat `protobuf:"bytes,26,opt,name=concat,proto3,oneof"`
+}
+
+type Layer_Reshape struct {
+	Reshape *Reshape `protobuf:"bytes,27,opt,name=reshape,proto3,oneof"`
+}
+
+type Layer_Slice struct {
+	Slice *Slice `protobuf:"bytes,28,opt,name=slice,proto3,oneof"`
+}
+
+type Layer_Gather struct {
+	Gather *GatherTokens `protobuf:"bytes,29,opt,name=gather,proto3,oneof"`
+}
+
+type Layer_Scatter struct {
+	Scatter *ScatterTokens `protobuf:"bytes,30,opt,name=scatter,proto3,oneof"`
+}
+
+type Layer_TokenOrder struct {
+	TokenOrder *TokenOrder `protobuf:"bytes,31,opt,name=token_order,json=tokenOrder,proto3,oneof"`
+}
+
+type Layer_Dropout struct {
+	Dropout *Dropout `protobuf:"bytes,32,opt,name=dropout,proto3,oneof"`
+}
+
+type Layer_StopGradient struct {
+	StopGradient *StopGradient `protobuf:"bytes,33,opt,name=stop_gradient,json=stopGradient,proto3,oneof"`
+}
+
+type Layer_Attention struct {
+	Attention *Attention `protobuf:"bytes,34,opt,name=attention,proto3,oneof"`
+}
+
+type Layer_Learned struct {
+	Learned *Learned `protobuf:"bytes,35,opt,name=learned,proto3,oneof"`
+}
+
 func (*Layer_Conv) isLayer_Op() {}
 
 func (*Layer_Linear) isLayer_Op() {}
@@ -2555,6 +2912,42 @@ func (*Layer_Add) isLayer_Op() {}
 
 func (*Layer_L2Normalise) isLayer_Op() {}
 
+func (*Layer_ConvTranspose) isLayer_Op() {}
+
+func (*Layer_Upsample) isLayer_Op() {}
+
+func (*Layer_LayerNorm) isLayer_Op() {}
+
+func (*Layer_GroupNorm) isLayer_Op() {}
+
+func (*Layer_Activation) isLayer_Op() {}
+
+func (*Layer_Softmax) isLayer_Op() {}
+
+func (*Layer_AveragePool) isLayer_Op() {}
+
+func (*Layer_Multiply) isLayer_Op() {}
+
+func (*Layer_Concat) isLayer_Op() {}
+
+func (*Layer_Reshape) isLayer_Op() {}
+
+func (*Layer_Slice) isLayer_Op() {}
+
+func (*Layer_Gather) isLayer_Op() {}
+
+func (*Layer_Scatter) isLayer_Op() {}
+
+func (*Layer_TokenOrder) isLayer_Op() {}
+
+func (*Layer_Dropout) isLayer_Op() {}
+
+func (*Layer_StopGradient) isLayer_Op() {}
+
+func (*Layer_Attention) isLayer_Op() {}
+
+func (*Layer_Learned) isLayer_Op() {}
+
 type Conv struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Weight        string                 `protobuf:"bytes,1,opt,name=weight,proto3" json:"weight,omitempty"`
@@ -2562,6 +2955,7 @@ type Conv struct {
 	Stride        []int64                `protobuf:"varint,3,rep,packed,name=stride,proto3" json:"stride,omitempty"`   // one a spatial dimension
 	Padding       []int64                `protobuf:"varint,4,rep,packed,name=padding,proto3" json:"padding,omitempty"` // both sides
 	Dilation      []int64                `protobuf:"varint,5,rep,packed,name=dilation,proto3" json:"dilation,omitempty"`
+	Groups        int64                  `protobuf:"varint,6,opt,name=groups,proto3" json:"groups,omitempty"` // opset 2; 0 means 1. The weight is [out, in/groups, kernel…]; as many as channels: depthwise
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2631,10 +3025,18 @@ func (x *Conv) GetDilation() []int64 {
 	return nil
 }
 
+func (x *Conv) GetGroups() int64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
 type Linear struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Weight        string                 `protobuf:"bytes,1,opt,name=weight,proto3" json:"weight,omitempty"`
 	Bias          string                 `protobuf:"bytes,2,opt,name=bias,proto3" json:"bias,omitempty"`
+	UnitNorm      bool                   `protobuf:"varint,3,opt,name=unit_norm,json=unitNorm,proto3" json:"unit_norm,omitempty"` // opset 2: each row of the weight is divided by its length
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2681,6 +3083,13 @@ func (x *Linear) GetBias() string {
 		return x.Bias
 	}
 	return ""
+}
+
+func (x *Linear) GetUnitNorm() bool {
+	if x != nil {
+		return x.UnitNorm
+	}
+	return false
 }
 
 type BatchNorm struct {
@@ -2979,6 +3388,894 @@ func (x *L2Normalise) GetEpsilon() float64 {
 	return 0
 }
 
+type ConvTranspose struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Weight        string                 `protobuf:"bytes,1,opt,name=weight,proto3" json:"weight,omitempty"` // [in, out/groups, kernel…]
+	Bias          string                 `protobuf:"bytes,2,opt,name=bias,proto3" json:"bias,omitempty"`
+	Stride        []int64                `protobuf:"varint,3,rep,packed,name=stride,proto3" json:"stride,omitempty"`
+	Padding       []int64                `protobuf:"varint,4,rep,packed,name=padding,proto3" json:"padding,omitempty"`
+	OutputPadding []int64                `protobuf:"varint,5,rep,packed,name=output_padding,json=outputPadding,proto3" json:"output_padding,omitempty"` // added to one side of the output
+	Dilation      []int64                `protobuf:"varint,6,rep,packed,name=dilation,proto3" json:"dilation,omitempty"`
+	Groups        int64                  `protobuf:"varint,7,opt,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConvTranspose) Reset() {
+	*x = ConvTranspose{}
+	mi := &file_asterism_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConvTranspose) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConvTranspose) ProtoMessage() {}
+
+func (x *ConvTranspose) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConvTranspose.ProtoReflect.Descriptor instead.
+func (*ConvTranspose) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ConvTranspose) GetWeight() string {
+	if x != nil {
+		return x.Weight
+	}
+	return ""
+}
+
+func (x *ConvTranspose) GetBias() string {
+	if x != nil {
+		return x.Bias
+	}
+	return ""
+}
+
+func (x *ConvTranspose) GetStride() []int64 {
+	if x != nil {
+		return x.Stride
+	}
+	return nil
+}
+
+func (x *ConvTranspose) GetPadding() []int64 {
+	if x != nil {
+		return x.Padding
+	}
+	return nil
+}
+
+func (x *ConvTranspose) GetOutputPadding() []int64 {
+	if x != nil {
+		return x.OutputPadding
+	}
+	return nil
+}
+
+func (x *ConvTranspose) GetDilation() []int64 {
+	if x != nil {
+		return x.Dilation
+	}
+	return nil
+}
+
+func (x *ConvTranspose) GetGroups() int64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+type Upsample struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scale         []int64                `protobuf:"varint,1,rep,packed,name=scale,proto3" json:"scale,omitempty"` // a whole number for each dimension of space
+	Mode          Upsample_Mode          `protobuf:"varint,2,opt,name=mode,proto3,enum=asterism.v1.Upsample_Mode" json:"mode,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Upsample) Reset() {
+	*x = Upsample{}
+	mi := &file_asterism_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Upsample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Upsample) ProtoMessage() {}
+
+func (x *Upsample) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Upsample.ProtoReflect.Descriptor instead.
+func (*Upsample) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Upsample) GetScale() []int64 {
+	if x != nil {
+		return x.Scale
+	}
+	return nil
+}
+
+func (x *Upsample) GetMode() Upsample_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Upsample_NEAREST
+}
+
+type LayerNorm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Weight        string                 `protobuf:"bytes,1,opt,name=weight,proto3" json:"weight,omitempty"`
+	Bias          string                 `protobuf:"bytes,2,opt,name=bias,proto3" json:"bias,omitempty"`
+	Epsilon       float64                `protobuf:"fixed64,3,opt,name=epsilon,proto3" json:"epsilon,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayerNorm) Reset() {
+	*x = LayerNorm{}
+	mi := &file_asterism_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayerNorm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayerNorm) ProtoMessage() {}
+
+func (x *LayerNorm) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayerNorm.ProtoReflect.Descriptor instead.
+func (*LayerNorm) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *LayerNorm) GetWeight() string {
+	if x != nil {
+		return x.Weight
+	}
+	return ""
+}
+
+func (x *LayerNorm) GetBias() string {
+	if x != nil {
+		return x.Bias
+	}
+	return ""
+}
+
+func (x *LayerNorm) GetEpsilon() float64 {
+	if x != nil {
+		return x.Epsilon
+	}
+	return 0
+}
+
+type GroupNorm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Weight        string                 `protobuf:"bytes,1,opt,name=weight,proto3" json:"weight,omitempty"`
+	Bias          string                 `protobuf:"bytes,2,opt,name=bias,proto3" json:"bias,omitempty"`
+	Groups        int64                  `protobuf:"varint,3,opt,name=groups,proto3" json:"groups,omitempty"`
+	Epsilon       float64                `protobuf:"fixed64,4,opt,name=epsilon,proto3" json:"epsilon,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupNorm) Reset() {
+	*x = GroupNorm{}
+	mi := &file_asterism_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupNorm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupNorm) ProtoMessage() {}
+
+func (x *GroupNorm) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupNorm.ProtoReflect.Descriptor instead.
+func (*GroupNorm) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *GroupNorm) GetWeight() string {
+	if x != nil {
+		return x.Weight
+	}
+	return ""
+}
+
+func (x *GroupNorm) GetBias() string {
+	if x != nil {
+		return x.Bias
+	}
+	return ""
+}
+
+func (x *GroupNorm) GetGroups() int64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+func (x *GroupNorm) GetEpsilon() float64 {
+	if x != nil {
+		return x.Epsilon
+	}
+	return 0
+}
+
+type Activation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Function      Activation_Function    `protobuf:"varint,1,opt,name=function,proto3,enum=asterism.v1.Activation_Function" json:"function,omitempty"`
+	Slope         float64                `protobuf:"fixed64,2,opt,name=slope,proto3" json:"slope,omitempty"` // of LEAKY_RELU, below zero
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Activation) Reset() {
+	*x = Activation{}
+	mi := &file_asterism_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Activation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Activation) ProtoMessage() {}
+
+func (x *Activation) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Activation.ProtoReflect.Descriptor instead.
+func (*Activation) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Activation) GetFunction() Activation_Function {
+	if x != nil {
+		return x.Function
+	}
+	return Activation_NONE
+}
+
+func (x *Activation) GetSlope() float64 {
+	if x != nil {
+		return x.Slope
+	}
+	return 0
+}
+
+type Softmax struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Softmax) Reset() {
+	*x = Softmax{}
+	mi := &file_asterism_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Softmax) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Softmax) ProtoMessage() {}
+
+func (x *Softmax) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Softmax.ProtoReflect.Descriptor instead.
+func (*Softmax) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{44}
+}
+
+type AveragePool struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kernel        []int64                `protobuf:"varint,1,rep,packed,name=kernel,proto3" json:"kernel,omitempty"`
+	Stride        []int64                `protobuf:"varint,2,rep,packed,name=stride,proto3" json:"stride,omitempty"`
+	Padding       []int64                `protobuf:"varint,3,rep,packed,name=padding,proto3" json:"padding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AveragePool) Reset() {
+	*x = AveragePool{}
+	mi := &file_asterism_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AveragePool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AveragePool) ProtoMessage() {}
+
+func (x *AveragePool) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AveragePool.ProtoReflect.Descriptor instead.
+func (*AveragePool) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *AveragePool) GetKernel() []int64 {
+	if x != nil {
+		return x.Kernel
+	}
+	return nil
+}
+
+func (x *AveragePool) GetStride() []int64 {
+	if x != nil {
+		return x.Stride
+	}
+	return nil
+}
+
+func (x *AveragePool) GetPadding() []int64 {
+	if x != nil {
+		return x.Padding
+	}
+	return nil
+}
+
+type Multiply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Multiply) Reset() {
+	*x = Multiply{}
+	mi := &file_asterism_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Multiply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Multiply) ProtoMessage() {}
+
+func (x *Multiply) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Multiply.ProtoReflect.Descriptor instead.
+func (*Multiply) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{46}
+}
+
+type Concat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Axis          int64                  `protobuf:"varint,1,opt,name=axis,proto3" json:"axis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Concat) Reset() {
+	*x = Concat{}
+	mi := &file_asterism_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Concat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Concat) ProtoMessage() {}
+
+func (x *Concat) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Concat.ProtoReflect.Descriptor instead.
+func (*Concat) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Concat) GetAxis() int64 {
+	if x != nil {
+		return x.Axis
+	}
+	return 0
+}
+
+type Reshape struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shape         []int64                `protobuf:"varint,1,rep,packed,name=shape,proto3" json:"shape,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reshape) Reset() {
+	*x = Reshape{}
+	mi := &file_asterism_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reshape) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reshape) ProtoMessage() {}
+
+func (x *Reshape) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reshape.ProtoReflect.Descriptor instead.
+func (*Reshape) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Reshape) GetShape() []int64 {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+type Slice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Axis          int64                  `protobuf:"varint,1,opt,name=axis,proto3" json:"axis,omitempty"`
+	Start         int64                  `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Slice) Reset() {
+	*x = Slice{}
+	mi := &file_asterism_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Slice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Slice) ProtoMessage() {}
+
+func (x *Slice) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Slice.ProtoReflect.Descriptor instead.
+func (*Slice) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Slice) GetAxis() int64 {
+	if x != nil {
+		return x.Axis
+	}
+	return 0
+}
+
+func (x *Slice) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Slice) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type GatherTokens struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GatherTokens) Reset() {
+	*x = GatherTokens{}
+	mi := &file_asterism_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GatherTokens) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GatherTokens) ProtoMessage() {}
+
+func (x *GatherTokens) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GatherTokens.ProtoReflect.Descriptor instead.
+func (*GatherTokens) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{50}
+}
+
+type ScatterTokens struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        int64                  `protobuf:"varint,1,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScatterTokens) Reset() {
+	*x = ScatterTokens{}
+	mi := &file_asterism_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScatterTokens) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScatterTokens) ProtoMessage() {}
+
+func (x *ScatterTokens) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScatterTokens.ProtoReflect.Descriptor instead.
+func (*ScatterTokens) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ScatterTokens) GetTokens() int64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+type TokenOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenOrder) Reset() {
+	*x = TokenOrder{}
+	mi := &file_asterism_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenOrder) ProtoMessage() {}
+
+func (x *TokenOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenOrder.ProtoReflect.Descriptor instead.
+func (*TokenOrder) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{52}
+}
+
+type Dropout struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rate          float64                `protobuf:"fixed64,1,opt,name=rate,proto3" json:"rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dropout) Reset() {
+	*x = Dropout{}
+	mi := &file_asterism_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dropout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dropout) ProtoMessage() {}
+
+func (x *Dropout) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dropout.ProtoReflect.Descriptor instead.
+func (*Dropout) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Dropout) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+type StopGradient struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopGradient) Reset() {
+	*x = StopGradient{}
+	mi := &file_asterism_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopGradient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopGradient) ProtoMessage() {}
+
+func (x *StopGradient) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopGradient.ProtoReflect.Descriptor instead.
+func (*StopGradient) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{54}
+}
+
+type Attention struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Heads         int64                  `protobuf:"varint,1,opt,name=heads,proto3" json:"heads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attention) Reset() {
+	*x = Attention{}
+	mi := &file_asterism_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attention) ProtoMessage() {}
+
+func (x *Attention) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attention.ProtoReflect.Descriptor instead.
+func (*Attention) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Attention) GetHeads() int64 {
+	if x != nil {
+		return x.Heads
+	}
+	return 0
+}
+
+type Learned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parameter     string                 `protobuf:"bytes,1,opt,name=parameter,proto3" json:"parameter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Learned) Reset() {
+	*x = Learned{}
+	mi := &file_asterism_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Learned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Learned) ProtoMessage() {}
+
+func (x *Learned) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Learned.ProtoReflect.Descriptor instead.
+func (*Learned) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *Learned) GetParameter() string {
+	if x != nil {
+		return x.Parameter
+	}
+	return ""
+}
+
 type LabelFacts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Column        string                 `protobuf:"bytes,1,opt,name=column,proto3" json:"column,omitempty"`
@@ -2994,7 +4291,7 @@ type LabelFacts struct {
 
 func (x *LabelFacts) Reset() {
 	*x = LabelFacts{}
-	mi := &file_asterism_proto_msgTypes[39]
+	mi := &file_asterism_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +4303,7 @@ func (x *LabelFacts) String() string {
 func (*LabelFacts) ProtoMessage() {}
 
 func (x *LabelFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[39]
+	mi := &file_asterism_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +4316,7 @@ func (x *LabelFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelFacts.ProtoReflect.Descriptor instead.
 func (*LabelFacts) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{39}
+	return file_asterism_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LabelFacts) GetColumn() string {
@@ -3086,7 +4383,7 @@ type ProgramRequest struct {
 
 func (x *ProgramRequest) Reset() {
 	*x = ProgramRequest{}
-	mi := &file_asterism_proto_msgTypes[40]
+	mi := &file_asterism_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +4395,7 @@ func (x *ProgramRequest) String() string {
 func (*ProgramRequest) ProtoMessage() {}
 
 func (x *ProgramRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[40]
+	mi := &file_asterism_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +4408,7 @@ func (x *ProgramRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgramRequest.ProtoReflect.Descriptor instead.
 func (*ProgramRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{40}
+	return file_asterism_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ProgramRequest) GetInstance() uint32 {
@@ -3180,7 +4477,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_asterism_proto_msgTypes[41]
+	mi := &file_asterism_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3192,7 +4489,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[41]
+	mi := &file_asterism_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3205,7 +4502,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{41}
+	return file_asterism_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Program) GetViews() []*ViewNeed {
@@ -3281,7 +4578,7 @@ type Fact struct {
 
 func (x *Fact) Reset() {
 	*x = Fact{}
-	mi := &file_asterism_proto_msgTypes[42]
+	mi := &file_asterism_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +4590,7 @@ func (x *Fact) String() string {
 func (*Fact) ProtoMessage() {}
 
 func (x *Fact) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[42]
+	mi := &file_asterism_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +4603,7 @@ func (x *Fact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fact.ProtoReflect.Descriptor instead.
 func (*Fact) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{42}
+	return file_asterism_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Fact) GetName() string {
@@ -3333,7 +4630,7 @@ type ViewNeed struct {
 
 func (x *ViewNeed) Reset() {
 	*x = ViewNeed{}
-	mi := &file_asterism_proto_msgTypes[43]
+	mi := &file_asterism_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +4642,7 @@ func (x *ViewNeed) String() string {
 func (*ViewNeed) ProtoMessage() {}
 
 func (x *ViewNeed) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[43]
+	mi := &file_asterism_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +4655,7 @@ func (x *ViewNeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewNeed.ProtoReflect.Descriptor instead.
 func (*ViewNeed) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{43}
+	return file_asterism_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ViewNeed) GetName() string {
@@ -3386,7 +4683,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_asterism_proto_msgTypes[44]
+	mi := &file_asterism_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3398,7 +4695,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[44]
+	mi := &file_asterism_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3411,7 +4708,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{44}
+	return file_asterism_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Head) GetName() string {
@@ -3450,7 +4747,7 @@ type Pass struct {
 
 func (x *Pass) Reset() {
 	*x = Pass{}
-	mi := &file_asterism_proto_msgTypes[45]
+	mi := &file_asterism_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +4759,7 @@ func (x *Pass) String() string {
 func (*Pass) ProtoMessage() {}
 
 func (x *Pass) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[45]
+	mi := &file_asterism_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +4772,7 @@ func (x *Pass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pass.ProtoReflect.Descriptor instead.
 func (*Pass) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{45}
+	return file_asterism_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Pass) GetName() string {
@@ -3538,7 +4835,7 @@ type Tap struct {
 
 func (x *Tap) Reset() {
 	*x = Tap{}
-	mi := &file_asterism_proto_msgTypes[46]
+	mi := &file_asterism_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +4847,7 @@ func (x *Tap) String() string {
 func (*Tap) ProtoMessage() {}
 
 func (x *Tap) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[46]
+	mi := &file_asterism_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +4860,7 @@ func (x *Tap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tap.ProtoReflect.Descriptor instead.
 func (*Tap) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{46}
+	return file_asterism_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Tap) GetName() string {
@@ -3600,7 +4897,7 @@ type LossRequest struct {
 
 func (x *LossRequest) Reset() {
 	*x = LossRequest{}
-	mi := &file_asterism_proto_msgTypes[47]
+	mi := &file_asterism_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +4909,7 @@ func (x *LossRequest) String() string {
 func (*LossRequest) ProtoMessage() {}
 
 func (x *LossRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[47]
+	mi := &file_asterism_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +4922,7 @@ func (x *LossRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossRequest.ProtoReflect.Descriptor instead.
 func (*LossRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{47}
+	return file_asterism_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *LossRequest) GetInstance() uint32 {
@@ -3673,7 +4970,7 @@ type LossAnswer struct {
 
 func (x *LossAnswer) Reset() {
 	*x = LossAnswer{}
-	mi := &file_asterism_proto_msgTypes[48]
+	mi := &file_asterism_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3685,7 +4982,7 @@ func (x *LossAnswer) String() string {
 func (*LossAnswer) ProtoMessage() {}
 
 func (x *LossAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[48]
+	mi := &file_asterism_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3698,7 +4995,7 @@ func (x *LossAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAnswer.ProtoReflect.Descriptor instead.
 func (*LossAnswer) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{48}
+	return file_asterism_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *LossAnswer) GetLoss() float64 {
@@ -3725,7 +5022,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_asterism_proto_msgTypes[49]
+	mi := &file_asterism_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3737,7 +5034,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[49]
+	mi := &file_asterism_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3750,7 +5047,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{49}
+	return file_asterism_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StateRequest) GetInstance() uint32 {
@@ -3776,7 +5073,7 @@ type StateAnswer struct {
 
 func (x *StateAnswer) Reset() {
 	*x = StateAnswer{}
-	mi := &file_asterism_proto_msgTypes[50]
+	mi := &file_asterism_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3788,7 +5085,7 @@ func (x *StateAnswer) String() string {
 func (*StateAnswer) ProtoMessage() {}
 
 func (x *StateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[50]
+	mi := &file_asterism_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3801,7 +5098,7 @@ func (x *StateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateAnswer.ProtoReflect.Descriptor instead.
 func (*StateAnswer) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{50}
+	return file_asterism_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *StateAnswer) GetTensors() []*NamedTensor {
@@ -3821,7 +5118,7 @@ type SetStateRequest struct {
 
 func (x *SetStateRequest) Reset() {
 	*x = SetStateRequest{}
-	mi := &file_asterism_proto_msgTypes[51]
+	mi := &file_asterism_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3833,7 +5130,7 @@ func (x *SetStateRequest) String() string {
 func (*SetStateRequest) ProtoMessage() {}
 
 func (x *SetStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[51]
+	mi := &file_asterism_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3846,7 +5143,7 @@ func (x *SetStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStateRequest.ProtoReflect.Descriptor instead.
 func (*SetStateRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{51}
+	return file_asterism_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SetStateRequest) GetInstance() uint32 {
@@ -3871,7 +5168,7 @@ type StateSet struct {
 
 func (x *StateSet) Reset() {
 	*x = StateSet{}
-	mi := &file_asterism_proto_msgTypes[52]
+	mi := &file_asterism_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +5180,7 @@ func (x *StateSet) String() string {
 func (*StateSet) ProtoMessage() {}
 
 func (x *StateSet) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[52]
+	mi := &file_asterism_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +5193,7 @@ func (x *StateSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateSet.ProtoReflect.Descriptor instead.
 func (*StateSet) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{52}
+	return file_asterism_proto_rawDescGZIP(), []int{70}
 }
 
 type TaskNeedsRequest struct {
@@ -3912,7 +5209,7 @@ type TaskNeedsRequest struct {
 
 func (x *TaskNeedsRequest) Reset() {
 	*x = TaskNeedsRequest{}
-	mi := &file_asterism_proto_msgTypes[53]
+	mi := &file_asterism_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3924,7 +5221,7 @@ func (x *TaskNeedsRequest) String() string {
 func (*TaskNeedsRequest) ProtoMessage() {}
 
 func (x *TaskNeedsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[53]
+	mi := &file_asterism_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3937,7 +5234,7 @@ func (x *TaskNeedsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskNeedsRequest.ProtoReflect.Descriptor instead.
 func (*TaskNeedsRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{53}
+	return file_asterism_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TaskNeedsRequest) GetInstance() uint32 {
@@ -3986,7 +5283,7 @@ type TaskNeeds struct {
 
 func (x *TaskNeeds) Reset() {
 	*x = TaskNeeds{}
-	mi := &file_asterism_proto_msgTypes[54]
+	mi := &file_asterism_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +5295,7 @@ func (x *TaskNeeds) String() string {
 func (*TaskNeeds) ProtoMessage() {}
 
 func (x *TaskNeeds) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[54]
+	mi := &file_asterism_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +5308,7 @@ func (x *TaskNeeds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskNeeds.ProtoReflect.Descriptor instead.
 func (*TaskNeeds) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{54}
+	return file_asterism_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TaskNeeds) GetLabels() []string {
@@ -4050,7 +5347,7 @@ type FitRequest struct {
 
 func (x *FitRequest) Reset() {
 	*x = FitRequest{}
-	mi := &file_asterism_proto_msgTypes[55]
+	mi := &file_asterism_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4062,7 +5359,7 @@ func (x *FitRequest) String() string {
 func (*FitRequest) ProtoMessage() {}
 
 func (x *FitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[55]
+	mi := &file_asterism_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4075,7 +5372,7 @@ func (x *FitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FitRequest.ProtoReflect.Descriptor instead.
 func (*FitRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{55}
+	return file_asterism_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *FitRequest) GetInstance() uint32 {
@@ -4136,7 +5433,7 @@ type FitAnswer struct {
 
 func (x *FitAnswer) Reset() {
 	*x = FitAnswer{}
-	mi := &file_asterism_proto_msgTypes[56]
+	mi := &file_asterism_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +5445,7 @@ func (x *FitAnswer) String() string {
 func (*FitAnswer) ProtoMessage() {}
 
 func (x *FitAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[56]
+	mi := &file_asterism_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +5458,7 @@ func (x *FitAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FitAnswer.ProtoReflect.Descriptor instead.
 func (*FitAnswer) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{56}
+	return file_asterism_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *FitAnswer) GetState() []*NamedTensor {
@@ -4183,7 +5480,7 @@ type PredictRequest struct {
 
 func (x *PredictRequest) Reset() {
 	*x = PredictRequest{}
-	mi := &file_asterism_proto_msgTypes[57]
+	mi := &file_asterism_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4195,7 +5492,7 @@ func (x *PredictRequest) String() string {
 func (*PredictRequest) ProtoMessage() {}
 
 func (x *PredictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[57]
+	mi := &file_asterism_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4208,7 +5505,7 @@ func (x *PredictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PredictRequest.ProtoReflect.Descriptor instead.
 func (*PredictRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{57}
+	return file_asterism_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PredictRequest) GetInstance() uint32 {
@@ -4248,7 +5545,7 @@ type PredictAnswer struct {
 
 func (x *PredictAnswer) Reset() {
 	*x = PredictAnswer{}
-	mi := &file_asterism_proto_msgTypes[58]
+	mi := &file_asterism_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4260,7 +5557,7 @@ func (x *PredictAnswer) String() string {
 func (*PredictAnswer) ProtoMessage() {}
 
 func (x *PredictAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[58]
+	mi := &file_asterism_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4273,7 +5570,7 @@ func (x *PredictAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PredictAnswer.ProtoReflect.Descriptor instead.
 func (*PredictAnswer) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{58}
+	return file_asterism_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PredictAnswer) GetColumns() []*NamedTensor {
@@ -4295,7 +5592,7 @@ type ScoreRequest struct {
 
 func (x *ScoreRequest) Reset() {
 	*x = ScoreRequest{}
-	mi := &file_asterism_proto_msgTypes[59]
+	mi := &file_asterism_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4307,7 +5604,7 @@ func (x *ScoreRequest) String() string {
 func (*ScoreRequest) ProtoMessage() {}
 
 func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[59]
+	mi := &file_asterism_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4320,7 +5617,7 @@ func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{59}
+	return file_asterism_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ScoreRequest) GetInstance() uint32 {
@@ -4361,7 +5658,7 @@ type ScoreAnswer struct {
 
 func (x *ScoreAnswer) Reset() {
 	*x = ScoreAnswer{}
-	mi := &file_asterism_proto_msgTypes[60]
+	mi := &file_asterism_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4373,7 +5670,7 @@ func (x *ScoreAnswer) String() string {
 func (*ScoreAnswer) ProtoMessage() {}
 
 func (x *ScoreAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[60]
+	mi := &file_asterism_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4386,7 +5683,7 @@ func (x *ScoreAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreAnswer.ProtoReflect.Descriptor instead.
 func (*ScoreAnswer) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{60}
+	return file_asterism_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ScoreAnswer) GetMetrics() []*Metric {
@@ -4415,7 +5712,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_asterism_proto_msgTypes[61]
+	mi := &file_asterism_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4427,7 +5724,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[61]
+	mi := &file_asterism_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4440,7 +5737,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{61}
+	return file_asterism_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Metric) GetName() string {
@@ -4487,7 +5784,7 @@ type Figure struct {
 
 func (x *Figure) Reset() {
 	*x = Figure{}
-	mi := &file_asterism_proto_msgTypes[62]
+	mi := &file_asterism_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4499,7 +5796,7 @@ func (x *Figure) String() string {
 func (*Figure) ProtoMessage() {}
 
 func (x *Figure) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[62]
+	mi := &file_asterism_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4512,7 +5809,7 @@ func (x *Figure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Figure.ProtoReflect.Descriptor instead.
 func (*Figure) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{62}
+	return file_asterism_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Figure) GetTitle() string {
@@ -4538,7 +5835,7 @@ func (x *Figure) GetMatrix() *Matrix {
 	return nil
 }
 
-func (x *Figure) GetScatter() *Scatter {
+func (x *Figure) GetScatter() *ScatterTokens {
 	if x != nil {
 		if x, ok := x.Is.(*Figure_Scatter); ok {
 			return x.Scatter
@@ -4565,7 +5862,7 @@ type Figure_Matrix struct {
 }
 
 type Figure_Scatter struct {
-	Scatter *Scatter `protobuf:"bytes,3,opt,name=scatter,proto3,oneof"`
+	Scatter *ScatterTokens `protobuf:"bytes,3,opt,name=scatter,proto3,oneof"`
 }
 
 type Figure_Panels struct {
@@ -4591,7 +5888,7 @@ type Matrix struct {
 
 func (x *Matrix) Reset() {
 	*x = Matrix{}
-	mi := &file_asterism_proto_msgTypes[63]
+	mi := &file_asterism_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +5900,7 @@ func (x *Matrix) String() string {
 func (*Matrix) ProtoMessage() {}
 
 func (x *Matrix) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[63]
+	mi := &file_asterism_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +5913,7 @@ func (x *Matrix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Matrix.ProtoReflect.Descriptor instead.
 func (*Matrix) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{63}
+	return file_asterism_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Matrix) GetRows() []string {
@@ -4667,7 +5964,7 @@ type Scatter struct {
 
 func (x *Scatter) Reset() {
 	*x = Scatter{}
-	mi := &file_asterism_proto_msgTypes[64]
+	mi := &file_asterism_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4679,7 +5976,7 @@ func (x *Scatter) String() string {
 func (*Scatter) ProtoMessage() {}
 
 func (x *Scatter) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[64]
+	mi := &file_asterism_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4692,7 +5989,7 @@ func (x *Scatter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scatter.ProtoReflect.Descriptor instead.
 func (*Scatter) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{64}
+	return file_asterism_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Scatter) GetXLabel() string {
@@ -4740,7 +6037,7 @@ type Panels struct {
 
 func (x *Panels) Reset() {
 	*x = Panels{}
-	mi := &file_asterism_proto_msgTypes[65]
+	mi := &file_asterism_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +6049,7 @@ func (x *Panels) String() string {
 func (*Panels) ProtoMessage() {}
 
 func (x *Panels) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[65]
+	mi := &file_asterism_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +6062,7 @@ func (x *Panels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Panels.ProtoReflect.Descriptor instead.
 func (*Panels) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{65}
+	return file_asterism_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Panels) GetLines() []*Panels_Line {
@@ -4791,7 +6088,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_asterism_proto_msgTypes[66]
+	mi := &file_asterism_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4803,7 +6100,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[66]
+	mi := &file_asterism_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4816,7 +6113,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{66}
+	return file_asterism_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *CapabilitiesRequest) GetInstance() uint32 {
@@ -4838,7 +6135,7 @@ type Capabilities struct {
 
 func (x *Capabilities) Reset() {
 	*x = Capabilities{}
-	mi := &file_asterism_proto_msgTypes[67]
+	mi := &file_asterism_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4850,7 +6147,7 @@ func (x *Capabilities) String() string {
 func (*Capabilities) ProtoMessage() {}
 
 func (x *Capabilities) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[67]
+	mi := &file_asterism_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4863,7 +6160,7 @@ func (x *Capabilities) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capabilities.ProtoReflect.Descriptor instead.
 func (*Capabilities) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{67}
+	return file_asterism_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Capabilities) GetOpset() uint32 {
@@ -4908,7 +6205,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_asterism_proto_msgTypes[68]
+	mi := &file_asterism_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4920,7 +6217,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[68]
+	mi := &file_asterism_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4933,7 +6230,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{68}
+	return file_asterism_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Fault) GetCause() Fault_Cause {
@@ -4982,7 +6279,7 @@ type Panels_Line struct {
 
 func (x *Panels_Line) Reset() {
 	*x = Panels_Line{}
-	mi := &file_asterism_proto_msgTypes[70]
+	mi := &file_asterism_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4994,7 +6291,7 @@ func (x *Panels_Line) String() string {
 func (*Panels_Line) ProtoMessage() {}
 
 func (x *Panels_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[70]
+	mi := &file_asterism_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5007,7 +6304,7 @@ func (x *Panels_Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Panels_Line.ProtoReflect.Descriptor instead.
 func (*Panels_Line) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{65, 0}
+	return file_asterism_proto_rawDescGZIP(), []int{83, 0}
 }
 
 func (x *Panels_Line) GetQuery() uint64 {
@@ -5190,7 +6487,7 @@ const file_asterism_proto_rawDesc = "" +
 	"\bconstant\x18\x01 \x01(\x01H\x00R\bconstant\x12\x18\n" +
 	"\x06normal\x18\x02 \x01(\x01H\x00R\x06normal\x12\x1a\n" +
 	"\auniform\x18\x03 \x01(\x01H\x00R\auniformB\x04\n" +
-	"\x02is\"\xdd\x03\n" +
+	"\x02is\"\xbe\v\n" +
 	"\x05Layer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06inputs\x18\x02 \x03(\tR\x06inputs\x12'\n" +
@@ -5203,17 +6500,42 @@ const file_asterism_proto_rawDesc = "" +
 	"\bmax_pool\x18\x0e \x01(\v2\x14.asterism.v1.MaxPoolH\x00R\amaxPool\x12P\n" +
 	"\x13global_average_pool\x18\x0f \x01(\v2\x1e.asterism.v1.GlobalAveragePoolH\x00R\x11globalAveragePool\x12$\n" +
 	"\x03add\x18\x10 \x01(\v2\x10.asterism.v1.AddH\x00R\x03add\x12=\n" +
-	"\fl2_normalise\x18\x11 \x01(\v2\x18.asterism.v1.L2NormaliseH\x00R\vl2NormaliseB\x04\n" +
-	"\x02op\"\x80\x01\n" +
+	"\fl2_normalise\x18\x11 \x01(\v2\x18.asterism.v1.L2NormaliseH\x00R\vl2Normalise\x12C\n" +
+	"\x0econv_transpose\x18\x12 \x01(\v2\x1a.asterism.v1.ConvTransposeH\x00R\rconvTranspose\x123\n" +
+	"\bupsample\x18\x13 \x01(\v2\x15.asterism.v1.UpsampleH\x00R\bupsample\x127\n" +
+	"\n" +
+	"layer_norm\x18\x14 \x01(\v2\x16.asterism.v1.LayerNormH\x00R\tlayerNorm\x127\n" +
+	"\n" +
+	"group_norm\x18\x15 \x01(\v2\x16.asterism.v1.GroupNormH\x00R\tgroupNorm\x129\n" +
+	"\n" +
+	"activation\x18\x16 \x01(\v2\x17.asterism.v1.ActivationH\x00R\n" +
+	"activation\x120\n" +
+	"\asoftmax\x18\x17 \x01(\v2\x14.asterism.v1.SoftmaxH\x00R\asoftmax\x12=\n" +
+	"\faverage_pool\x18\x18 \x01(\v2\x18.asterism.v1.AveragePoolH\x00R\vaveragePool\x123\n" +
+	"\bmultiply\x18\x19 \x01(\v2\x15.asterism.v1.MultiplyH\x00R\bmultiply\x12-\n" +
+	"\x06concat\x18\x1a \x01(\v2\x13.asterism.v1.ConcatH\x00R\x06concat\x120\n" +
+	"\areshape\x18\x1b \x01(\v2\x14.asterism.v1.ReshapeH\x00R\areshape\x12*\n" +
+	"\x05slice\x18\x1c \x01(\v2\x12.asterism.v1.SliceH\x00R\x05slice\x123\n" +
+	"\x06gather\x18\x1d \x01(\v2\x19.asterism.v1.GatherTokensH\x00R\x06gather\x126\n" +
+	"\ascatter\x18\x1e \x01(\v2\x1a.asterism.v1.ScatterTokensH\x00R\ascatter\x12:\n" +
+	"\vtoken_order\x18\x1f \x01(\v2\x17.asterism.v1.TokenOrderH\x00R\n" +
+	"tokenOrder\x120\n" +
+	"\adropout\x18  \x01(\v2\x14.asterism.v1.DropoutH\x00R\adropout\x12@\n" +
+	"\rstop_gradient\x18! \x01(\v2\x19.asterism.v1.StopGradientH\x00R\fstopGradient\x126\n" +
+	"\tattention\x18\" \x01(\v2\x16.asterism.v1.AttentionH\x00R\tattention\x120\n" +
+	"\alearned\x18# \x01(\v2\x14.asterism.v1.LearnedH\x00R\alearnedB\x04\n" +
+	"\x02op\"\x98\x01\n" +
 	"\x04Conv\x12\x16\n" +
 	"\x06weight\x18\x01 \x01(\tR\x06weight\x12\x12\n" +
 	"\x04bias\x18\x02 \x01(\tR\x04bias\x12\x16\n" +
 	"\x06stride\x18\x03 \x03(\x03R\x06stride\x12\x18\n" +
 	"\apadding\x18\x04 \x03(\x03R\apadding\x12\x1a\n" +
-	"\bdilation\x18\x05 \x03(\x03R\bdilation\"4\n" +
+	"\bdilation\x18\x05 \x03(\x03R\bdilation\x12\x16\n" +
+	"\x06groups\x18\x06 \x01(\x03R\x06groups\"Q\n" +
 	"\x06Linear\x12\x16\n" +
 	"\x06weight\x18\x01 \x01(\tR\x06weight\x12\x12\n" +
-	"\x04bias\x18\x02 \x01(\tR\x04bias\"\xb1\x01\n" +
+	"\x04bias\x18\x02 \x01(\tR\x04bias\x12\x1b\n" +
+	"\tunit_norm\x18\x03 \x01(\bR\bunitNorm\"\xb1\x01\n" +
 	"\tBatchNorm\x12\x16\n" +
 	"\x06weight\x18\x01 \x01(\tR\x06weight\x12\x12\n" +
 	"\x04bias\x18\x02 \x01(\tR\x04bias\x12!\n" +
@@ -5230,7 +6552,70 @@ const file_asterism_proto_rawDesc = "" +
 	"\x11GlobalAveragePool\"\x05\n" +
 	"\x03Add\"'\n" +
 	"\vL2Normalise\x12\x18\n" +
-	"\aepsilon\x18\x01 \x01(\x01R\aepsilon\"\xd3\x01\n" +
+	"\aepsilon\x18\x01 \x01(\x01R\aepsilon\"\xc8\x01\n" +
+	"\rConvTranspose\x12\x16\n" +
+	"\x06weight\x18\x01 \x01(\tR\x06weight\x12\x12\n" +
+	"\x04bias\x18\x02 \x01(\tR\x04bias\x12\x16\n" +
+	"\x06stride\x18\x03 \x03(\x03R\x06stride\x12\x18\n" +
+	"\apadding\x18\x04 \x03(\x03R\apadding\x12%\n" +
+	"\x0eoutput_padding\x18\x05 \x03(\x03R\routputPadding\x12\x1a\n" +
+	"\bdilation\x18\x06 \x03(\x03R\bdilation\x12\x16\n" +
+	"\x06groups\x18\a \x01(\x03R\x06groups\"q\n" +
+	"\bUpsample\x12\x14\n" +
+	"\x05scale\x18\x01 \x03(\x03R\x05scale\x12.\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x1a.asterism.v1.Upsample.ModeR\x04mode\"\x1f\n" +
+	"\x04Mode\x12\v\n" +
+	"\aNEAREST\x10\x00\x12\n" +
+	"\n" +
+	"\x06LINEAR\x10\x01\"Q\n" +
+	"\tLayerNorm\x12\x16\n" +
+	"\x06weight\x18\x01 \x01(\tR\x06weight\x12\x12\n" +
+	"\x04bias\x18\x02 \x01(\tR\x04bias\x12\x18\n" +
+	"\aepsilon\x18\x03 \x01(\x01R\aepsilon\"i\n" +
+	"\tGroupNorm\x12\x16\n" +
+	"\x06weight\x18\x01 \x01(\tR\x06weight\x12\x12\n" +
+	"\x04bias\x18\x02 \x01(\tR\x04bias\x12\x16\n" +
+	"\x06groups\x18\x03 \x01(\x03R\x06groups\x12\x18\n" +
+	"\aepsilon\x18\x04 \x01(\x01R\aepsilon\"\xb1\x01\n" +
+	"\n" +
+	"Activation\x12<\n" +
+	"\bfunction\x18\x01 \x01(\x0e2 .asterism.v1.Activation.FunctionR\bfunction\x12\x14\n" +
+	"\x05slope\x18\x02 \x01(\x01R\x05slope\"O\n" +
+	"\bFunction\x12\b\n" +
+	"\x04NONE\x10\x00\x12\x0e\n" +
+	"\n" +
+	"LEAKY_RELU\x10\x01\x12\b\n" +
+	"\x04GELU\x10\x02\x12\b\n" +
+	"\x04SILU\x10\x03\x12\v\n" +
+	"\aSIGMOID\x10\x04\x12\b\n" +
+	"\x04TANH\x10\x05\"\t\n" +
+	"\aSoftmax\"W\n" +
+	"\vAveragePool\x12\x16\n" +
+	"\x06kernel\x18\x01 \x03(\x03R\x06kernel\x12\x16\n" +
+	"\x06stride\x18\x02 \x03(\x03R\x06stride\x12\x18\n" +
+	"\apadding\x18\x03 \x03(\x03R\apadding\"\n" +
+	"\n" +
+	"\bMultiply\"\x1c\n" +
+	"\x06Concat\x12\x12\n" +
+	"\x04axis\x18\x01 \x01(\x03R\x04axis\"\x1f\n" +
+	"\aReshape\x12\x14\n" +
+	"\x05shape\x18\x01 \x03(\x03R\x05shape\"E\n" +
+	"\x05Slice\x12\x12\n" +
+	"\x04axis\x18\x01 \x01(\x03R\x04axis\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\x03R\x05start\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\"\x0e\n" +
+	"\fGatherTokens\"'\n" +
+	"\rScatterTokens\x12\x16\n" +
+	"\x06tokens\x18\x01 \x01(\x03R\x06tokens\"\f\n" +
+	"\n" +
+	"TokenOrder\"\x1d\n" +
+	"\aDropout\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\x01R\x04rate\"\x0e\n" +
+	"\fStopGradient\"!\n" +
+	"\tAttention\x12\x14\n" +
+	"\x05heads\x18\x01 \x01(\x03R\x05heads\"'\n" +
+	"\aLearned\x12\x1c\n" +
+	"\tparameter\x18\x01 \x01(\tR\tparameter\"\xd3\x01\n" +
 	"\n" +
 	"LabelFacts\x12\x16\n" +
 	"\x06column\x18\x01 \x01(\tR\x06column\x12\x1e\n" +
@@ -5351,11 +6736,11 @@ const file_asterism_proto_rawDesc = "" +
 	"\aNEITHER\x10\x00\x12\n" +
 	"\n" +
 	"\x06HIGHER\x10\x01\x12\t\n" +
-	"\x05LOWER\x10\x02\"\xb4\x01\n" +
+	"\x05LOWER\x10\x02\"\xba\x01\n" +
 	"\x06Figure\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12-\n" +
-	"\x06matrix\x18\x02 \x01(\v2\x13.asterism.v1.MatrixH\x00R\x06matrix\x120\n" +
-	"\ascatter\x18\x03 \x01(\v2\x14.asterism.v1.ScatterH\x00R\ascatter\x12-\n" +
+	"\x06matrix\x18\x02 \x01(\v2\x13.asterism.v1.MatrixH\x00R\x06matrix\x126\n" +
+	"\ascatter\x18\x03 \x01(\v2\x1a.asterism.v1.ScatterTokensH\x00R\ascatter\x12-\n" +
 	"\x06panels\x18\x04 \x01(\v2\x13.asterism.v1.PanelsH\x00R\x06panelsB\x04\n" +
 	"\x02is\"\x8e\x01\n" +
 	"\x06Matrix\x12\x12\n" +
@@ -5461,204 +6846,244 @@ func file_asterism_proto_rawDescGZIP() []byte {
 	return file_asterism_proto_rawDescData
 }
 
-var file_asterism_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_asterism_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_asterism_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_asterism_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_asterism_proto_goTypes = []any{
 	(Kind)(0),                       // 0: asterism.v1.Kind
 	(DType)(0),                      // 1: asterism.v1.DType
 	(Flux)(0),                       // 2: asterism.v1.Flux
 	(Network)(0),                    // 3: asterism.v1.Network
 	(Field_Type)(0),                 // 4: asterism.v1.Field.Type
-	(Metric_Better)(0),              // 5: asterism.v1.Metric.Better
-	(Fault_Cause)(0),                // 6: asterism.v1.Fault.Cause
-	(*DescribeRequest)(nil),         // 7: asterism.v1.DescribeRequest
-	(*Description)(nil),             // 8: asterism.v1.Description
-	(*ComponentInfo)(nil),           // 9: asterism.v1.ComponentInfo
-	(*ConfigureRequest)(nil),        // 10: asterism.v1.ConfigureRequest
-	(*Configured)(nil),              // 11: asterism.v1.Configured
-	(*ReleaseRequest)(nil),          // 12: asterism.v1.ReleaseRequest
-	(*Released)(nil),                // 13: asterism.v1.Released
-	(*Tensor)(nil),                  // 14: asterism.v1.Tensor
-	(*Slot)(nil),                    // 15: asterism.v1.Slot
-	(*NamedTensor)(nil),             // 16: asterism.v1.NamedTensor
-	(*SampleFacts)(nil),             // 17: asterism.v1.SampleFacts
-	(*BandStatistics)(nil),          // 18: asterism.v1.BandStatistics
-	(*OpenRequest)(nil),             // 19: asterism.v1.OpenRequest
-	(*Field)(nil),                   // 20: asterism.v1.Field
-	(*Catalogue)(nil),               // 21: asterism.v1.Catalogue
-	(*Notice)(nil),                  // 22: asterism.v1.Notice
-	(*ReadRequest)(nil),             // 23: asterism.v1.ReadRequest
-	(*Value)(nil),                   // 24: asterism.v1.Value
-	(*Record)(nil),                  // 25: asterism.v1.Record
-	(*Records)(nil),                 // 26: asterism.v1.Records
-	(*ReadFileRequest)(nil),         // 27: asterism.v1.ReadFileRequest
-	(*AugmentationPlanRequest)(nil), // 28: asterism.v1.AugmentationPlanRequest
-	(*AugmentationPlan)(nil),        // 29: asterism.v1.AugmentationPlan
-	(*Link)(nil),                    // 30: asterism.v1.Link
-	(*ApplyRequest)(nil),            // 31: asterism.v1.ApplyRequest
-	(*Applied)(nil),                 // 32: asterism.v1.Applied
-	(*BuildRequest)(nil),            // 33: asterism.v1.BuildRequest
-	(*Model)(nil),                   // 34: asterism.v1.Model
-	(*Parameter)(nil),               // 35: asterism.v1.Parameter
-	(*Init)(nil),                    // 36: asterism.v1.Init
-	(*Layer)(nil),                   // 37: asterism.v1.Layer
-	(*Conv)(nil),                    // 38: asterism.v1.Conv
-	(*Linear)(nil),                  // 39: asterism.v1.Linear
-	(*BatchNorm)(nil),               // 40: asterism.v1.BatchNorm
-	(*Relu)(nil),                    // 41: asterism.v1.Relu
-	(*MaxPool)(nil),                 // 42: asterism.v1.MaxPool
-	(*GlobalAveragePool)(nil),       // 43: asterism.v1.GlobalAveragePool
-	(*Add)(nil),                     // 44: asterism.v1.Add
-	(*L2Normalise)(nil),             // 45: asterism.v1.L2Normalise
-	(*LabelFacts)(nil),              // 46: asterism.v1.LabelFacts
-	(*ProgramRequest)(nil),          // 47: asterism.v1.ProgramRequest
-	(*Program)(nil),                 // 48: asterism.v1.Program
-	(*Fact)(nil),                    // 49: asterism.v1.Fact
-	(*ViewNeed)(nil),                // 50: asterism.v1.ViewNeed
-	(*Head)(nil),                    // 51: asterism.v1.Head
-	(*Pass)(nil),                    // 52: asterism.v1.Pass
-	(*Tap)(nil),                     // 53: asterism.v1.Tap
-	(*LossRequest)(nil),             // 54: asterism.v1.LossRequest
-	(*LossAnswer)(nil),              // 55: asterism.v1.LossAnswer
-	(*StateRequest)(nil),            // 56: asterism.v1.StateRequest
-	(*StateAnswer)(nil),             // 57: asterism.v1.StateAnswer
-	(*SetStateRequest)(nil),         // 58: asterism.v1.SetStateRequest
-	(*StateSet)(nil),                // 59: asterism.v1.StateSet
-	(*TaskNeedsRequest)(nil),        // 60: asterism.v1.TaskNeedsRequest
-	(*TaskNeeds)(nil),               // 61: asterism.v1.TaskNeeds
-	(*FitRequest)(nil),              // 62: asterism.v1.FitRequest
-	(*FitAnswer)(nil),               // 63: asterism.v1.FitAnswer
-	(*PredictRequest)(nil),          // 64: asterism.v1.PredictRequest
-	(*PredictAnswer)(nil),           // 65: asterism.v1.PredictAnswer
-	(*ScoreRequest)(nil),            // 66: asterism.v1.ScoreRequest
-	(*ScoreAnswer)(nil),             // 67: asterism.v1.ScoreAnswer
-	(*Metric)(nil),                  // 68: asterism.v1.Metric
-	(*Figure)(nil),                  // 69: asterism.v1.Figure
-	(*Matrix)(nil),                  // 70: asterism.v1.Matrix
-	(*Scatter)(nil),                 // 71: asterism.v1.Scatter
-	(*Panels)(nil),                  // 72: asterism.v1.Panels
-	(*CapabilitiesRequest)(nil),     // 73: asterism.v1.CapabilitiesRequest
-	(*Capabilities)(nil),            // 74: asterism.v1.Capabilities
-	(*Fault)(nil),                   // 75: asterism.v1.Fault
-	nil,                             // 76: asterism.v1.Model.OutputsEntry
-	(*Panels_Line)(nil),             // 77: asterism.v1.Panels.Line
+	(Upsample_Mode)(0),              // 5: asterism.v1.Upsample.Mode
+	(Activation_Function)(0),        // 6: asterism.v1.Activation.Function
+	(Metric_Better)(0),              // 7: asterism.v1.Metric.Better
+	(Fault_Cause)(0),                // 8: asterism.v1.Fault.Cause
+	(*DescribeRequest)(nil),         // 9: asterism.v1.DescribeRequest
+	(*Description)(nil),             // 10: asterism.v1.Description
+	(*ComponentInfo)(nil),           // 11: asterism.v1.ComponentInfo
+	(*ConfigureRequest)(nil),        // 12: asterism.v1.ConfigureRequest
+	(*Configured)(nil),              // 13: asterism.v1.Configured
+	(*ReleaseRequest)(nil),          // 14: asterism.v1.ReleaseRequest
+	(*Released)(nil),                // 15: asterism.v1.Released
+	(*Tensor)(nil),                  // 16: asterism.v1.Tensor
+	(*Slot)(nil),                    // 17: asterism.v1.Slot
+	(*NamedTensor)(nil),             // 18: asterism.v1.NamedTensor
+	(*SampleFacts)(nil),             // 19: asterism.v1.SampleFacts
+	(*BandStatistics)(nil),          // 20: asterism.v1.BandStatistics
+	(*OpenRequest)(nil),             // 21: asterism.v1.OpenRequest
+	(*Field)(nil),                   // 22: asterism.v1.Field
+	(*Catalogue)(nil),               // 23: asterism.v1.Catalogue
+	(*Notice)(nil),                  // 24: asterism.v1.Notice
+	(*ReadRequest)(nil),             // 25: asterism.v1.ReadRequest
+	(*Value)(nil),                   // 26: asterism.v1.Value
+	(*Record)(nil),                  // 27: asterism.v1.Record
+	(*Records)(nil),                 // 28: asterism.v1.Records
+	(*ReadFileRequest)(nil),         // 29: asterism.v1.ReadFileRequest
+	(*AugmentationPlanRequest)(nil), // 30: asterism.v1.AugmentationPlanRequest
+	(*AugmentationPlan)(nil),        // 31: asterism.v1.AugmentationPlan
+	(*Link)(nil),                    // 32: asterism.v1.Link
+	(*ApplyRequest)(nil),            // 33: asterism.v1.ApplyRequest
+	(*Applied)(nil),                 // 34: asterism.v1.Applied
+	(*BuildRequest)(nil),            // 35: asterism.v1.BuildRequest
+	(*Model)(nil),                   // 36: asterism.v1.Model
+	(*Parameter)(nil),               // 37: asterism.v1.Parameter
+	(*Init)(nil),                    // 38: asterism.v1.Init
+	(*Layer)(nil),                   // 39: asterism.v1.Layer
+	(*Conv)(nil),                    // 40: asterism.v1.Conv
+	(*Linear)(nil),                  // 41: asterism.v1.Linear
+	(*BatchNorm)(nil),               // 42: asterism.v1.BatchNorm
+	(*Relu)(nil),                    // 43: asterism.v1.Relu
+	(*MaxPool)(nil),                 // 44: asterism.v1.MaxPool
+	(*GlobalAveragePool)(nil),       // 45: asterism.v1.GlobalAveragePool
+	(*Add)(nil),                     // 46: asterism.v1.Add
+	(*L2Normalise)(nil),             // 47: asterism.v1.L2Normalise
+	(*ConvTranspose)(nil),           // 48: asterism.v1.ConvTranspose
+	(*Upsample)(nil),                // 49: asterism.v1.Upsample
+	(*LayerNorm)(nil),               // 50: asterism.v1.LayerNorm
+	(*GroupNorm)(nil),               // 51: asterism.v1.GroupNorm
+	(*Activation)(nil),              // 52: asterism.v1.Activation
+	(*Softmax)(nil),                 // 53: asterism.v1.Softmax
+	(*AveragePool)(nil),             // 54: asterism.v1.AveragePool
+	(*Multiply)(nil),                // 55: asterism.v1.Multiply
+	(*Concat)(nil),                  // 56: asterism.v1.Concat
+	(*Reshape)(nil),                 // 57: asterism.v1.Reshape
+	(*Slice)(nil),                   // 58: asterism.v1.Slice
+	(*GatherTokens)(nil),            // 59: asterism.v1.GatherTokens
+	(*ScatterTokens)(nil),           // 60: asterism.v1.ScatterTokens
+	(*TokenOrder)(nil),              // 61: asterism.v1.TokenOrder
+	(*Dropout)(nil),                 // 62: asterism.v1.Dropout
+	(*StopGradient)(nil),            // 63: asterism.v1.StopGradient
+	(*Attention)(nil),               // 64: asterism.v1.Attention
+	(*Learned)(nil),                 // 65: asterism.v1.Learned
+	(*LabelFacts)(nil),              // 66: asterism.v1.LabelFacts
+	(*ProgramRequest)(nil),          // 67: asterism.v1.ProgramRequest
+	(*Program)(nil),                 // 68: asterism.v1.Program
+	(*Fact)(nil),                    // 69: asterism.v1.Fact
+	(*ViewNeed)(nil),                // 70: asterism.v1.ViewNeed
+	(*Head)(nil),                    // 71: asterism.v1.Head
+	(*Pass)(nil),                    // 72: asterism.v1.Pass
+	(*Tap)(nil),                     // 73: asterism.v1.Tap
+	(*LossRequest)(nil),             // 74: asterism.v1.LossRequest
+	(*LossAnswer)(nil),              // 75: asterism.v1.LossAnswer
+	(*StateRequest)(nil),            // 76: asterism.v1.StateRequest
+	(*StateAnswer)(nil),             // 77: asterism.v1.StateAnswer
+	(*SetStateRequest)(nil),         // 78: asterism.v1.SetStateRequest
+	(*StateSet)(nil),                // 79: asterism.v1.StateSet
+	(*TaskNeedsRequest)(nil),        // 80: asterism.v1.TaskNeedsRequest
+	(*TaskNeeds)(nil),               // 81: asterism.v1.TaskNeeds
+	(*FitRequest)(nil),              // 82: asterism.v1.FitRequest
+	(*FitAnswer)(nil),               // 83: asterism.v1.FitAnswer
+	(*PredictRequest)(nil),          // 84: asterism.v1.PredictRequest
+	(*PredictAnswer)(nil),           // 85: asterism.v1.PredictAnswer
+	(*ScoreRequest)(nil),            // 86: asterism.v1.ScoreRequest
+	(*ScoreAnswer)(nil),             // 87: asterism.v1.ScoreAnswer
+	(*Metric)(nil),                  // 88: asterism.v1.Metric
+	(*Figure)(nil),                  // 89: asterism.v1.Figure
+	(*Matrix)(nil),                  // 90: asterism.v1.Matrix
+	(*Scatter)(nil),                 // 91: asterism.v1.Scatter
+	(*Panels)(nil),                  // 92: asterism.v1.Panels
+	(*CapabilitiesRequest)(nil),     // 93: asterism.v1.CapabilitiesRequest
+	(*Capabilities)(nil),            // 94: asterism.v1.Capabilities
+	(*Fault)(nil),                   // 95: asterism.v1.Fault
+	nil,                             // 96: asterism.v1.Model.OutputsEntry
+	(*Panels_Line)(nil),             // 97: asterism.v1.Panels.Line
 }
 var file_asterism_proto_depIdxs = []int32{
-	9,  // 0: asterism.v1.Description.components:type_name -> asterism.v1.ComponentInfo
-	0,  // 1: asterism.v1.ComponentInfo.kind:type_name -> asterism.v1.Kind
-	1,  // 2: asterism.v1.Tensor.dtype:type_name -> asterism.v1.DType
-	14, // 3: asterism.v1.NamedTensor.tensor:type_name -> asterism.v1.Tensor
-	2,  // 4: asterism.v1.SampleFacts.flux:type_name -> asterism.v1.Flux
-	4,  // 5: asterism.v1.Field.type:type_name -> asterism.v1.Field.Type
-	20, // 6: asterism.v1.Catalogue.fields:type_name -> asterism.v1.Field
-	17, // 7: asterism.v1.Catalogue.facts:type_name -> asterism.v1.SampleFacts
-	1,  // 8: asterism.v1.Catalogue.dtype:type_name -> asterism.v1.DType
-	22, // 9: asterism.v1.Catalogue.notices:type_name -> asterism.v1.Notice
-	15, // 10: asterism.v1.ReadRequest.slot:type_name -> asterism.v1.Slot
-	14, // 11: asterism.v1.Record.pixels:type_name -> asterism.v1.Tensor
-	24, // 12: asterism.v1.Record.values:type_name -> asterism.v1.Value
-	25, // 13: asterism.v1.Records.records:type_name -> asterism.v1.Record
-	15, // 14: asterism.v1.ReadFileRequest.slot:type_name -> asterism.v1.Slot
-	17, // 15: asterism.v1.AugmentationPlanRequest.facts:type_name -> asterism.v1.SampleFacts
-	17, // 16: asterism.v1.AugmentationPlan.leaves:type_name -> asterism.v1.SampleFacts
-	20, // 17: asterism.v1.AugmentationPlan.adds:type_name -> asterism.v1.Field
-	17, // 18: asterism.v1.Link.facts:type_name -> asterism.v1.SampleFacts
-	18, // 19: asterism.v1.Link.statistics:type_name -> asterism.v1.BandStatistics
-	30, // 20: asterism.v1.ApplyRequest.chain:type_name -> asterism.v1.Link
-	14, // 21: asterism.v1.ApplyRequest.in:type_name -> asterism.v1.Tensor
-	14, // 22: asterism.v1.ApplyRequest.out:type_name -> asterism.v1.Tensor
-	16, // 23: asterism.v1.ApplyRequest.columns:type_name -> asterism.v1.NamedTensor
-	16, // 24: asterism.v1.ApplyRequest.added:type_name -> asterism.v1.NamedTensor
-	35, // 25: asterism.v1.Model.parameters:type_name -> asterism.v1.Parameter
-	37, // 26: asterism.v1.Model.layers:type_name -> asterism.v1.Layer
-	76, // 27: asterism.v1.Model.outputs:type_name -> asterism.v1.Model.OutputsEntry
-	36, // 28: asterism.v1.Parameter.init:type_name -> asterism.v1.Init
-	38, // 29: asterism.v1.Layer.conv:type_name -> asterism.v1.Conv
-	39, // 30: asterism.v1.Layer.linear:type_name -> asterism.v1.Linear
-	40, // 31: asterism.v1.Layer.batch_norm:type_name -> asterism.v1.BatchNorm
-	41, // 32: asterism.v1.Layer.relu:type_name -> asterism.v1.Relu
-	42, // 33: asterism.v1.Layer.max_pool:type_name -> asterism.v1.MaxPool
-	43, // 34: asterism.v1.Layer.global_average_pool:type_name -> asterism.v1.GlobalAveragePool
-	44, // 35: asterism.v1.Layer.add:type_name -> asterism.v1.Add
-	45, // 36: asterism.v1.Layer.l2_normalise:type_name -> asterism.v1.L2Normalise
-	4,  // 37: asterism.v1.LabelFacts.type:type_name -> asterism.v1.Field.Type
-	46, // 38: asterism.v1.ProgramRequest.labels:type_name -> asterism.v1.LabelFacts
-	50, // 39: asterism.v1.Program.views:type_name -> asterism.v1.ViewNeed
-	51, // 40: asterism.v1.Program.heads:type_name -> asterism.v1.Head
-	52, // 41: asterism.v1.Program.passes:type_name -> asterism.v1.Pass
-	53, // 42: asterism.v1.Program.taps:type_name -> asterism.v1.Tap
-	49, // 43: asterism.v1.Program.facts:type_name -> asterism.v1.Fact
-	34, // 44: asterism.v1.Head.model:type_name -> asterism.v1.Model
-	3,  // 45: asterism.v1.Pass.network:type_name -> asterism.v1.Network
-	16, // 46: asterism.v1.LossRequest.taps:type_name -> asterism.v1.NamedTensor
-	16, // 47: asterism.v1.LossRequest.gradients:type_name -> asterism.v1.NamedTensor
-	16, // 48: asterism.v1.LossRequest.labels:type_name -> asterism.v1.NamedTensor
-	68, // 49: asterism.v1.LossAnswer.metrics:type_name -> asterism.v1.Metric
-	15, // 50: asterism.v1.StateRequest.slot:type_name -> asterism.v1.Slot
-	16, // 51: asterism.v1.StateAnswer.tensors:type_name -> asterism.v1.NamedTensor
-	16, // 52: asterism.v1.SetStateRequest.tensors:type_name -> asterism.v1.NamedTensor
-	46, // 53: asterism.v1.TaskNeedsRequest.labels:type_name -> asterism.v1.LabelFacts
-	14, // 54: asterism.v1.FitRequest.x:type_name -> asterism.v1.Tensor
-	16, // 55: asterism.v1.FitRequest.labels:type_name -> asterism.v1.NamedTensor
-	14, // 56: asterism.v1.FitRequest.weights:type_name -> asterism.v1.Tensor
-	15, // 57: asterism.v1.FitRequest.slot:type_name -> asterism.v1.Slot
-	16, // 58: asterism.v1.FitAnswer.state:type_name -> asterism.v1.NamedTensor
-	16, // 59: asterism.v1.PredictRequest.state:type_name -> asterism.v1.NamedTensor
-	14, // 60: asterism.v1.PredictRequest.x:type_name -> asterism.v1.Tensor
-	15, // 61: asterism.v1.PredictRequest.slot:type_name -> asterism.v1.Slot
-	16, // 62: asterism.v1.PredictAnswer.columns:type_name -> asterism.v1.NamedTensor
-	16, // 63: asterism.v1.ScoreRequest.predictions:type_name -> asterism.v1.NamedTensor
-	16, // 64: asterism.v1.ScoreRequest.labels:type_name -> asterism.v1.NamedTensor
-	16, // 65: asterism.v1.ScoreRequest.fit_labels:type_name -> asterism.v1.NamedTensor
-	68, // 66: asterism.v1.ScoreAnswer.metrics:type_name -> asterism.v1.Metric
-	69, // 67: asterism.v1.ScoreAnswer.figures:type_name -> asterism.v1.Figure
-	5,  // 68: asterism.v1.Metric.better:type_name -> asterism.v1.Metric.Better
-	70, // 69: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
-	71, // 70: asterism.v1.Figure.scatter:type_name -> asterism.v1.Scatter
-	72, // 71: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
-	77, // 72: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
-	6,  // 73: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
-	7,  // 74: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
-	10, // 75: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
-	12, // 76: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
-	19, // 77: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
-	23, // 78: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
-	27, // 79: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
-	28, // 80: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
-	31, // 81: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
-	33, // 82: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
-	47, // 83: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
-	54, // 84: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
-	56, // 85: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
-	58, // 86: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
-	60, // 87: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
-	62, // 88: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
-	64, // 89: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
-	66, // 90: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
-	73, // 91: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
-	8,  // 92: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
-	11, // 93: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
-	13, // 94: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
-	21, // 95: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
-	26, // 96: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
-	26, // 97: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
-	29, // 98: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
-	32, // 99: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
-	34, // 100: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
-	48, // 101: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
-	55, // 102: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
-	57, // 103: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
-	59, // 104: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
-	61, // 105: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
-	63, // 106: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
-	65, // 107: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
-	67, // 108: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
-	74, // 109: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
-	92, // [92:110] is the sub-list for method output_type
-	74, // [74:92] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	11,  // 0: asterism.v1.Description.components:type_name -> asterism.v1.ComponentInfo
+	0,   // 1: asterism.v1.ComponentInfo.kind:type_name -> asterism.v1.Kind
+	1,   // 2: asterism.v1.Tensor.dtype:type_name -> asterism.v1.DType
+	16,  // 3: asterism.v1.NamedTensor.tensor:type_name -> asterism.v1.Tensor
+	2,   // 4: asterism.v1.SampleFacts.flux:type_name -> asterism.v1.Flux
+	4,   // 5: asterism.v1.Field.type:type_name -> asterism.v1.Field.Type
+	22,  // 6: asterism.v1.Catalogue.fields:type_name -> asterism.v1.Field
+	19,  // 7: asterism.v1.Catalogue.facts:type_name -> asterism.v1.SampleFacts
+	1,   // 8: asterism.v1.Catalogue.dtype:type_name -> asterism.v1.DType
+	24,  // 9: asterism.v1.Catalogue.notices:type_name -> asterism.v1.Notice
+	17,  // 10: asterism.v1.ReadRequest.slot:type_name -> asterism.v1.Slot
+	16,  // 11: asterism.v1.Record.pixels:type_name -> asterism.v1.Tensor
+	26,  // 12: asterism.v1.Record.values:type_name -> asterism.v1.Value
+	27,  // 13: asterism.v1.Records.records:type_name -> asterism.v1.Record
+	17,  // 14: asterism.v1.ReadFileRequest.slot:type_name -> asterism.v1.Slot
+	19,  // 15: asterism.v1.AugmentationPlanRequest.facts:type_name -> asterism.v1.SampleFacts
+	19,  // 16: asterism.v1.AugmentationPlan.leaves:type_name -> asterism.v1.SampleFacts
+	22,  // 17: asterism.v1.AugmentationPlan.adds:type_name -> asterism.v1.Field
+	19,  // 18: asterism.v1.Link.facts:type_name -> asterism.v1.SampleFacts
+	20,  // 19: asterism.v1.Link.statistics:type_name -> asterism.v1.BandStatistics
+	32,  // 20: asterism.v1.ApplyRequest.chain:type_name -> asterism.v1.Link
+	16,  // 21: asterism.v1.ApplyRequest.in:type_name -> asterism.v1.Tensor
+	16,  // 22: asterism.v1.ApplyRequest.out:type_name -> asterism.v1.Tensor
+	18,  // 23: asterism.v1.ApplyRequest.columns:type_name -> asterism.v1.NamedTensor
+	18,  // 24: asterism.v1.ApplyRequest.added:type_name -> asterism.v1.NamedTensor
+	37,  // 25: asterism.v1.Model.parameters:type_name -> asterism.v1.Parameter
+	39,  // 26: asterism.v1.Model.layers:type_name -> asterism.v1.Layer
+	96,  // 27: asterism.v1.Model.outputs:type_name -> asterism.v1.Model.OutputsEntry
+	38,  // 28: asterism.v1.Parameter.init:type_name -> asterism.v1.Init
+	40,  // 29: asterism.v1.Layer.conv:type_name -> asterism.v1.Conv
+	41,  // 30: asterism.v1.Layer.linear:type_name -> asterism.v1.Linear
+	42,  // 31: asterism.v1.Layer.batch_norm:type_name -> asterism.v1.BatchNorm
+	43,  // 32: asterism.v1.Layer.relu:type_name -> asterism.v1.Relu
+	44,  // 33: asterism.v1.Layer.max_pool:type_name -> asterism.v1.MaxPool
+	45,  // 34: asterism.v1.Layer.global_average_pool:type_name -> asterism.v1.GlobalAveragePool
+	46,  // 35: asterism.v1.Layer.add:type_name -> asterism.v1.Add
+	47,  // 36: asterism.v1.Layer.l2_normalise:type_name -> asterism.v1.L2Normalise
+	48,  // 37: asterism.v1.Layer.conv_transpose:type_name -> asterism.v1.ConvTranspose
+	49,  // 38: asterism.v1.Layer.upsample:type_name -> asterism.v1.Upsample
+	50,  // 39: asterism.v1.Layer.layer_norm:type_name -> asterism.v1.LayerNorm
+	51,  // 40: asterism.v1.Layer.group_norm:type_name -> asterism.v1.GroupNorm
+	52,  // 41: asterism.v1.Layer.activation:type_name -> asterism.v1.Activation
+	53,  // 42: asterism.v1.Layer.softmax:type_name -> asterism.v1.Softmax
+	54,  // 43: asterism.v1.Layer.average_pool:type_name -> asterism.v1.AveragePool
+	55,  // 44: asterism.v1.Layer.multiply:type_name -> asterism.v1.Multiply
+	56,  // 45: asterism.v1.Layer.concat:type_name -> asterism.v1.Concat
+	57,  // 46: asterism.v1.Layer.reshape:type_name -> asterism.v1.Reshape
+	58,  // 47: asterism.v1.Layer.slice:type_name -> asterism.v1.Slice
+	59,  // 48: asterism.v1.Layer.gather:type_name -> asterism.v1.GatherTokens
+	60,  // 49: asterism.v1.Layer.scatter:type_name -> asterism.v1.ScatterTokens
+	61,  // 50: asterism.v1.Layer.token_order:type_name -> asterism.v1.TokenOrder
+	62,  // 51: asterism.v1.Layer.dropout:type_name -> asterism.v1.Dropout
+	63,  // 52: asterism.v1.Layer.stop_gradient:type_name -> asterism.v1.StopGradient
+	64,  // 53: asterism.v1.Layer.attention:type_name -> asterism.v1.Attention
+	65,  // 54: asterism.v1.Layer.learned:type_name -> asterism.v1.Learned
+	5,   // 55: asterism.v1.Upsample.mode:type_name -> asterism.v1.Upsample.Mode
+	6,   // 56: asterism.v1.Activation.function:type_name -> asterism.v1.Activation.Function
+	4,   // 57: asterism.v1.LabelFacts.type:type_name -> asterism.v1.Field.Type
+	66,  // 58: asterism.v1.ProgramRequest.labels:type_name -> asterism.v1.LabelFacts
+	70,  // 59: asterism.v1.Program.views:type_name -> asterism.v1.ViewNeed
+	71,  // 60: asterism.v1.Program.heads:type_name -> asterism.v1.Head
+	72,  // 61: asterism.v1.Program.passes:type_name -> asterism.v1.Pass
+	73,  // 62: asterism.v1.Program.taps:type_name -> asterism.v1.Tap
+	69,  // 63: asterism.v1.Program.facts:type_name -> asterism.v1.Fact
+	36,  // 64: asterism.v1.Head.model:type_name -> asterism.v1.Model
+	3,   // 65: asterism.v1.Pass.network:type_name -> asterism.v1.Network
+	18,  // 66: asterism.v1.LossRequest.taps:type_name -> asterism.v1.NamedTensor
+	18,  // 67: asterism.v1.LossRequest.gradients:type_name -> asterism.v1.NamedTensor
+	18,  // 68: asterism.v1.LossRequest.labels:type_name -> asterism.v1.NamedTensor
+	88,  // 69: asterism.v1.LossAnswer.metrics:type_name -> asterism.v1.Metric
+	17,  // 70: asterism.v1.StateRequest.slot:type_name -> asterism.v1.Slot
+	18,  // 71: asterism.v1.StateAnswer.tensors:type_name -> asterism.v1.NamedTensor
+	18,  // 72: asterism.v1.SetStateRequest.tensors:type_name -> asterism.v1.NamedTensor
+	66,  // 73: asterism.v1.TaskNeedsRequest.labels:type_name -> asterism.v1.LabelFacts
+	16,  // 74: asterism.v1.FitRequest.x:type_name -> asterism.v1.Tensor
+	18,  // 75: asterism.v1.FitRequest.labels:type_name -> asterism.v1.NamedTensor
+	16,  // 76: asterism.v1.FitRequest.weights:type_name -> asterism.v1.Tensor
+	17,  // 77: asterism.v1.FitRequest.slot:type_name -> asterism.v1.Slot
+	18,  // 78: asterism.v1.FitAnswer.state:type_name -> asterism.v1.NamedTensor
+	18,  // 79: asterism.v1.PredictRequest.state:type_name -> asterism.v1.NamedTensor
+	16,  // 80: asterism.v1.PredictRequest.x:type_name -> asterism.v1.Tensor
+	17,  // 81: asterism.v1.PredictRequest.slot:type_name -> asterism.v1.Slot
+	18,  // 82: asterism.v1.PredictAnswer.columns:type_name -> asterism.v1.NamedTensor
+	18,  // 83: asterism.v1.ScoreRequest.predictions:type_name -> asterism.v1.NamedTensor
+	18,  // 84: asterism.v1.ScoreRequest.labels:type_name -> asterism.v1.NamedTensor
+	18,  // 85: asterism.v1.ScoreRequest.fit_labels:type_name -> asterism.v1.NamedTensor
+	88,  // 86: asterism.v1.ScoreAnswer.metrics:type_name -> asterism.v1.Metric
+	89,  // 87: asterism.v1.ScoreAnswer.figures:type_name -> asterism.v1.Figure
+	7,   // 88: asterism.v1.Metric.better:type_name -> asterism.v1.Metric.Better
+	90,  // 89: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
+	60,  // 90: asterism.v1.Figure.scatter:type_name -> asterism.v1.ScatterTokens
+	92,  // 91: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
+	97,  // 92: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
+	8,   // 93: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
+	9,   // 94: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
+	12,  // 95: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
+	14,  // 96: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
+	21,  // 97: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
+	25,  // 98: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
+	29,  // 99: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
+	30,  // 100: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
+	33,  // 101: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
+	35,  // 102: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
+	67,  // 103: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
+	74,  // 104: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
+	76,  // 105: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
+	78,  // 106: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
+	80,  // 107: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
+	82,  // 108: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
+	84,  // 109: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
+	86,  // 110: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
+	93,  // 111: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
+	10,  // 112: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
+	13,  // 113: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
+	15,  // 114: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
+	23,  // 115: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
+	28,  // 116: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
+	28,  // 117: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
+	31,  // 118: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
+	34,  // 119: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
+	36,  // 120: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
+	68,  // 121: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
+	75,  // 122: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
+	77,  // 123: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
+	79,  // 124: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
+	81,  // 125: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
+	83,  // 126: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
+	85,  // 127: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
+	87,  // 128: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
+	94,  // 129: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
+	112, // [112:130] is the sub-list for method output_type
+	94,  // [94:112] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_asterism_proto_init() }
@@ -5685,8 +7110,26 @@ func file_asterism_proto_init() {
 		(*Layer_GlobalAveragePool)(nil),
 		(*Layer_Add)(nil),
 		(*Layer_L2Normalise)(nil),
+		(*Layer_ConvTranspose)(nil),
+		(*Layer_Upsample)(nil),
+		(*Layer_LayerNorm)(nil),
+		(*Layer_GroupNorm)(nil),
+		(*Layer_Activation)(nil),
+		(*Layer_Softmax)(nil),
+		(*Layer_AveragePool)(nil),
+		(*Layer_Multiply)(nil),
+		(*Layer_Concat)(nil),
+		(*Layer_Reshape)(nil),
+		(*Layer_Slice)(nil),
+		(*Layer_Gather)(nil),
+		(*Layer_Scatter)(nil),
+		(*Layer_TokenOrder)(nil),
+		(*Layer_Dropout)(nil),
+		(*Layer_StopGradient)(nil),
+		(*Layer_Attention)(nil),
+		(*Layer_Learned)(nil),
 	}
-	file_asterism_proto_msgTypes[62].OneofWrappers = []any{
+	file_asterism_proto_msgTypes[80].OneofWrappers = []any{
 		(*Figure_Matrix)(nil),
 		(*Figure_Scatter)(nil),
 		(*Figure_Panels)(nil),
@@ -5696,8 +7139,8 @@ func file_asterism_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asterism_proto_rawDesc), len(file_asterism_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   71,
+			NumEnums:      9,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   7,
 		},
