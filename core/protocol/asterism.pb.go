@@ -5835,7 +5835,7 @@ func (x *Figure) GetMatrix() *Matrix {
 	return nil
 }
 
-func (x *Figure) GetScatter() *ScatterTokens {
+func (x *Figure) GetScatter() *Scatter {
 	if x != nil {
 		if x, ok := x.Is.(*Figure_Scatter); ok {
 			return x.Scatter
@@ -5862,7 +5862,7 @@ type Figure_Matrix struct {
 }
 
 type Figure_Scatter struct {
-	Scatter *ScatterTokens `protobuf:"bytes,3,opt,name=scatter,proto3,oneof"`
+	Scatter *Scatter `protobuf:"bytes,3,opt,name=scatter,proto3,oneof"`
 }
 
 type Figure_Panels struct {
@@ -6736,11 +6736,11 @@ const file_asterism_proto_rawDesc = "" +
 	"\aNEITHER\x10\x00\x12\n" +
 	"\n" +
 	"\x06HIGHER\x10\x01\x12\t\n" +
-	"\x05LOWER\x10\x02\"\xba\x01\n" +
+	"\x05LOWER\x10\x02\"\xb4\x01\n" +
 	"\x06Figure\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12-\n" +
-	"\x06matrix\x18\x02 \x01(\v2\x13.asterism.v1.MatrixH\x00R\x06matrix\x126\n" +
-	"\ascatter\x18\x03 \x01(\v2\x1a.asterism.v1.ScatterTokensH\x00R\ascatter\x12-\n" +
+	"\x06matrix\x18\x02 \x01(\v2\x13.asterism.v1.MatrixH\x00R\x06matrix\x120\n" +
+	"\ascatter\x18\x03 \x01(\v2\x14.asterism.v1.ScatterH\x00R\ascatter\x12-\n" +
 	"\x06panels\x18\x04 \x01(\v2\x13.asterism.v1.PanelsH\x00R\x06panelsB\x04\n" +
 	"\x02is\"\x8e\x01\n" +
 	"\x06Matrix\x12\x12\n" +
@@ -7039,7 +7039,7 @@ var file_asterism_proto_depIdxs = []int32{
 	89,  // 87: asterism.v1.ScoreAnswer.figures:type_name -> asterism.v1.Figure
 	7,   // 88: asterism.v1.Metric.better:type_name -> asterism.v1.Metric.Better
 	90,  // 89: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
-	60,  // 90: asterism.v1.Figure.scatter:type_name -> asterism.v1.ScatterTokens
+	91,  // 90: asterism.v1.Figure.scatter:type_name -> asterism.v1.Scatter
 	92,  // 91: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
 	97,  // 92: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
 	8,   // 93: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
