@@ -67,8 +67,9 @@ type Network interface {
 	Cost() Cost
 	// Input is the buffer that the caller fills before Forward of the pass: [batch, spatial…, bands].
 	Input(pass string) []float32
-	// Forward computes one pass. n ≤ batch samples are valid in Infer mode; in Train mode n must be the batch.
-	Forward(pass string, n int) error
+	// Forward computes one pass. n ≤ batch samples are valid in Infer mode; in Train mode n must be the batch. What the
+	// network draws, as in dropout, follows from the seed, the layer, the pass, the step and the place in the batch alone.
+	Forward(pass string, n int, step uint64) error
 	// Tap is the output that a tap names, [batch, width], after Forward of its pass.
 	Tap(name string) []float32
 	// TapShape is its shape without the batch.

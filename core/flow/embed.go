@@ -107,7 +107,7 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 			return nil, err
 		}
 		copy(network.Input(pass), slot.Out)
-		if err := network.Forward(pass, len(rows)); err != nil {
+		if err := network.Forward(pass, len(rows), 0); err != nil {
 			return nil, err
 		}
 		copy(r.Values[first*width:], network.Tap(tap)[:len(rows)*width])

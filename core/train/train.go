@@ -12,7 +12,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/key"
@@ -23,9 +22,7 @@ import (
 
 // Job is a training, ready to run.
 type Job struct {
-	Store     *data.Store
-	Rows      []int // training rows that a pass over the data visits
-	Views     map[string]*plugin.Pipeline
+	Source    Source // of the batches
 	Program   *protocol.Program
 	Network   engine.Network
 	Objective *plugin.Objective // planned and bound
@@ -38,7 +35,7 @@ type Job struct {
 	Decay     float64
 	StopAfter int // steps after which to stop as if interrupted; 0: never. For tests of resuming.
 
-	Checkpoints     *Checkpoints
+	Checkpoints     *Checkpoints // nil: none are kept, and Marks and Rewind are not called
 	CheckpointEvery time.Duration
 	Marks           func() (map[string]int64, error) // offsets of the files that grow with the training, once they are on disk
 	Rewind          func(map[string]int64) error     // cuts those files back to a checkpoint's offsets
@@ -54,6 +51,7 @@ type Progress struct {
 	Loss        float64
 	LR          float64
 	ImagesPS    float64 // samples of the data per second, each counted once for all its views, over the last second or more
+	Computed    float64 // seconds that this step took, without the wait for its batch
 	Stall       float64 // share of this sitting's time in which the network waited for views
 	Metrics     []*protocol.Metric
 }
@@ -61,7 +59,7 @@ type Progress struct {
 // Steps gives the number of steps of a pass over the data and of the whole training; the last incomplete batch of a
 // pass is dropped, since batch norm and queues want whole ones.
 func (j *Job) Steps() (perEpoch, total int) {
-	perEpoch = len(j.Rows) / j.Batch
+	perEpoch = j.Source.Len() / j.Batch
 	return perEpoch, perEpoch * j.Epochs
 }
 
@@ -71,7 +69,7 @@ func Run(ctx context.Context, j *Job) error {
 	perEpoch, steps := j.Steps()
 	if perEpoch == 0 {
 		return &fault.Error{Op: "train", Kind: fault.Data, Path: "train.batch",
-			What: fmt.Sprintf("a batch of %d is larger than the training split, which has %d objects", j.Batch, len(j.Rows)),
+			What: fmt.Sprintf("a batch of %d is larger than the training split, which has %d objects", j.Batch, j.Source.Len()),
 			Do:   "lower train.batch, or give more data"}
 	}
 	if err := j.fits(); err != nil {
@@ -81,9 +79,8 @@ func Run(ctx context.Context, j *Job) error {
 	if err != nil {
 		return err
 	}
-	loader := newLoader(j, perEpoch)
-	batches, stop := loader.start(step, steps)
-	defer stop()
+	j.Source.Start(step, steps)
+	defer j.Source.Stop()
 
 	// A request to stop waits for the end of the step, but not for ever: a plugin may hang.
 	calls, abandon := context.WithCancel(context.WithoutCancel(ctx))
@@ -95,23 +92,15 @@ func Run(ctx context.Context, j *Job) error {
 	rate := newRate(began)
 	for ; step < steps; step++ {
 		if ctx.Err() != nil || j.StopAfter > 0 && step >= j.StopAfter {
-			if err := j.save(step, before+time.Since(began).Seconds()); err != nil {
-				return err
-			}
-			return &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped after step %d of %d; a checkpoint is written", step, steps),
-				Do: "run the same command again to continue from there"}
+			return j.stopped(step, steps, before+time.Since(began).Seconds())
 		}
 		waiting := time.Now()
-		var b *batch
-		ok := true
-		select {
-		case b, ok = <-batches:
-		case <-calls.Done():
+		b, err := j.Source.Next(calls)
+		if err != nil && calls.Err() == nil {
+			return err
 		}
-		if !ok {
-			return loader.err
-		}
-		waited += time.Since(waiting)
+		computing := time.Now()
+		waited += computing.Sub(waiting)
 		var answer *protocol.LossAnswer
 		if calls.Err() == nil {
 			answer, err = j.step(calls, step, b)
@@ -122,10 +111,10 @@ func Run(ctx context.Context, j *Job) error {
 		if err != nil {
 			return err
 		}
-		loader.recycle(b)
+		computed := time.Since(computing)
 		seconds := before + time.Since(began).Seconds()
 		j.Observe(Progress{Step: step + 1, Steps: steps, Epoch: float64(step+1) / float64(perEpoch), Seconds: seconds,
-			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Stall: waited.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics})
+			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Computed: computed.Seconds(), Stall: waited.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics})
 		if j.CheckpointEvery > 0 && time.Since(lastSave) > j.CheckpointEvery && step+1 < steps {
 			if err := j.save(step+1, seconds); err != nil {
 				return err
@@ -134,6 +123,18 @@ func Run(ctx context.Context, j *Job) error {
 		}
 	}
 	return nil
+}
+
+// stopped ends a training on request, between two steps.
+func (j *Job) stopped(step, steps int, seconds float64) error {
+	if j.Checkpoints == nil {
+		return &fault.Error{Op: "train", Kind: fault.Cancelled, What: fmt.Sprintf("stopped after step %d of %d", step, steps)}
+	}
+	if err := j.save(step, seconds); err != nil {
+		return err
+	}
+	return &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped after step %d of %d; a checkpoint is written", step, steps),
+		Do: "run the same command again to continue from there"}
 }
 
 // patience is how long a request to stop waits for the end of a step.
@@ -153,7 +154,7 @@ func (j *Job) abandoned(step, steps int) error {
 // fits refuses views that leave samples of another shape than the network takes.
 func (j *Job) fits() error {
 	for _, p := range j.Program.Passes {
-		shape := j.Views[p.View].Out().Shape
+		shape := j.Source.Shape(p.View)
 		if want := len(j.Network.Input(p.Name)); want != j.Batch*int(model.Size(shape)) {
 			return &fault.Error{Op: "train", Kind: fault.Config, Path: "views",
 				What: fmt.Sprintf("the view %s of the objective leaves samples of the shape %v, and the encoder takes %d values", p.View, shape, want/j.Batch),
@@ -164,11 +165,11 @@ func (j *Job) fits() error {
 }
 
 // step runs every pass of the program on one batch, asks for the loss, and updates the weights.
-func (j *Job) step(ctx context.Context, step int, b *batch) (*protocol.LossAnswer, error) {
+func (j *Job) step(ctx context.Context, step int, b *Batch) (*protocol.LossAnswer, error) {
 	for _, p := range j.Program.Passes {
 		order := j.order(p, step)
-		place(j.Network.Input(p.Name), b.views[p.View].Out, j.Batch, order)
-		if err := j.Network.Forward(p.Name, j.Batch); err != nil {
+		place(j.Network.Input(p.Name), b.Views[p.View], j.Batch, order)
+		if err := j.Network.Forward(p.Name, j.Batch, uint64(step)); err != nil {
 			return nil, err
 		}
 		for _, t := range j.Program.Taps {
@@ -178,7 +179,7 @@ func (j *Job) step(ctx context.Context, step int, b *batch) (*protocol.LossAnswe
 		}
 	}
 	for _, name := range j.Program.Labels {
-		copy(j.Objective.Label(name), b.labels[name])
+		copy(j.Objective.Label(name), b.Labels[name])
 	}
 	answer, err := j.Objective.Loss(ctx, uint64(step))
 	if err != nil {

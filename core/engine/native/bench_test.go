@@ -25,9 +25,9 @@ func benchmarkStep(b *testing.B, depth int) {
 		n.TapGradient("q")[i] *= 1e-3
 	}
 	step := func() {
-		must(b, n.Forward("query", batch))
+		must(b, n.Forward("query", batch, 0))
 		n.UpdateMomentum(0.999)
-		must(b, n.Forward("key", batch))
+		must(b, n.Forward("key", batch, 0))
 		must(b, n.Backward("query"))
 		must(b, n.Step(engine.Optimiser{LR: 0.001, Momentum: 0.9, WeightDecay: 1e-4}))
 	}

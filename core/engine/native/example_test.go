@@ -27,7 +27,7 @@ func Example() {
 	x, y, dy := network.Input("pass"), network.Tap("y"), network.TapGradient("y")
 	copy(x, []float32{1, -0.5})
 	for range 50 {
-		if err := network.Forward("pass", 2); err != nil {
+		if err := network.Forward("pass", 2, 0); err != nil {
 			fmt.Println(err)
 		}
 		for i := range dy {

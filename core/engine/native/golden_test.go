@@ -185,7 +185,7 @@ func TestEveryLayerAgreesWithPyTorch(t *testing.T) {
 			}
 		}
 		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
-		must(t, n.Forward("only", n.batch))
+		must(t, n.Forward("only", n.batch, 0))
 		near(t, name, "out", n.Tap("out"), golden[name]["out"], 1e-5)
 		copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
 		must(t, n.Backward("only"))
@@ -228,7 +228,7 @@ func TestResNetsAgreeWithPyTorch(t *testing.T) {
 			p := alone(resnet(c.depth, c.size, c.bands, c.stem, c.zero))
 			n := compile(t, p, engine.Options{Batch: c.batch, Seed: 7})
 			copy(n.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
-			must(t, n.Forward("only", c.batch))
+			must(t, n.Forward("only", c.batch, 0))
 			copy(n.TapGradient("out"), drawn(c.name, "gradient", len(n.TapGradient("out"))))
 			must(t, n.Backward("only"))
 
@@ -268,7 +268,7 @@ func TestResNetsAgreeWithPyTorch(t *testing.T) {
 			i := compile(t, p, engine.Options{Batch: c.batch + 1, Mode: engine.Infer})
 			must(t, i.SetParams(n.Params()))
 			copy(i.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
-			must(t, i.Forward("only", c.batch))
+			must(t, i.Forward("only", c.batch, 0))
 			near(t, c.name, "inference", i.Tap("out")[:len(n.Tap("out"))], want.Arrays["inference"], 5*forward)
 		})
 	}
@@ -302,9 +302,9 @@ func TestTrainingStepsAgreeWithPyTorch(t *testing.T) {
 		for pass, letter := range map[string]string{"query": "q", "key": "k"} {
 			copy(n.Input(pass), drawn("moco", letter+strconv.Itoa(step), len(n.Input(pass))))
 		}
-		must(t, n.Forward("query", batch))
+		must(t, n.Forward("query", batch, 0))
 		n.UpdateMomentum(0.9)
-		must(t, n.Forward("key", batch))
+		must(t, n.Forward("key", batch, 0))
 		infoNCE(n.Tap("q"), n.Tap("k"), drawn("moco", "queue"+strconv.Itoa(step), queue*width), n.TapGradient("q"), width, temperature)
 		must(t, n.Backward("query"))
 		must(t, n.Step(engine.Optimiser{LR: 0.05, Momentum: 0.9, WeightDecay: 1e-2}))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sort"
 
-	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"gorgonia.org/gorgonia"
@@ -26,8 +25,9 @@ type lowered struct {
 type lowering struct {
 	*lowered
 	batch    int
-	groups   int
+	groups   int // of batch norms
 	training bool
+	prefix   string // of the model at hand: "encoder.", "head.projector."
 }
 
 // lower builds the graph of a pass over a batch, and differentiates it if the pass has a gradient and training is true.
@@ -81,6 +81,7 @@ func (b *lowering) variable(name string, s tensor.Shape) *gorgonia.Node {
 
 // model lowers the layers of one model on an input and gives their outputs by layer name.
 func (b *lowering) model(prefix string, g *model.Graph, input *gorgonia.Node) (map[string]*gorgonia.Node, error) {
+	b.prefix = prefix
 	nodes := map[string]*gorgonia.Node{}
 	for _, l := range g.Layers {
 		in := make([]*gorgonia.Node, len(l.From))
@@ -95,7 +96,7 @@ func (b *lowering) model(prefix string, g *model.Graph, input *gorgonia.Node) (m
 				b.params[full] = b.variable(full, ints(p.Shape))
 			}
 		}
-		n, err := b.layer(prefix, l, in)
+		n, err := b.layer(l, in)
 		if err != nil {
 			return nil, fmt.Errorf("layer %q: %w", prefix+l.Name, err)
 		}
@@ -112,82 +113,25 @@ func ints(s []int64) tensor.Shape {
 	return r
 }
 
-func (b *lowering) layer(prefix string, l *model.Layer, in []*gorgonia.Node) (*gorgonia.Node, error) {
-	from := ints(l.InShape(0))
-	space := from[:len(from)-1]
-	o := op{layer: prefix + l.Name, groups: b.groups, channels: from[len(space)], rows: 1}
-	for _, d := range space {
-		o.rows *= d
+// layer lowers one layer on its inputs.
+func (b *lowering) layer(l *model.Layer, in []*gorgonia.Node) (*gorgonia.Node, error) {
+	lower := lowerings[l.Kind]
+	if lower == nil {
+		return nil, fmt.Errorf("the native engine does not know %s", l.Kind)
 	}
-	out := b.shaped(l.Shape)
-	param := func(name string) *gorgonia.Node { return b.params[prefix+name] }
-	switch is := l.Op.(type) {
-	case *protocol.Layer_Conv:
-		w := param(is.Conv.Weight)
-		o.kind = opConv
-		o.conv = kernel.Geometry{Batch: b.batch, In: space, Out: ints(l.Shape[:len(space)]), InC: o.channels, OutC: w.Shape()[0], Kernel: w.Shape()[2:],
-			Stride: ints(is.Conv.Stride), Pad: ints(is.Conv.Padding), Dilation: ints(is.Conv.Dilation)}
-		return o.product(out, in[0], w, param(is.Conv.Bias))
-	case *protocol.Layer_Linear:
-		w := param(is.Linear.Weight)
-		o.kind, o.conv = opConv, kernel.Linear(b.batch, o.channels, w.Shape()[0])
-		return o.product(out, in[0], w, param(is.Linear.Bias))
-	case *protocol.Layer_BatchNorm:
-		n := is.BatchNorm
-		o.epsilon, o.momentum = float32(n.Epsilon), float32(n.Momentum)
-		o.running = [2]string{prefix + n.RunningMean, prefix + n.RunningVar}
-		if !b.training {
-			o.kind, o.groups = opNormFixed, 1
-			return apply(o, out, in[0], param(n.RunningMean), param(n.RunningVar), param(n.Weight), param(n.Bias))
+	o := op{layer: b.prefix + l.Name, rows: 1}
+	if len(l.From) > 0 {
+		from := ints(l.InShape(0))
+		o.channels = from[len(from)-1]
+		for _, d := range from[:len(from)-1] {
+			o.rows *= d
 		}
-		s := o
-		s.kind = opStatistics
-		statistics, err := apply(s, tensor.Shape{2, o.groups, o.channels}, in[0])
-		if err != nil {
-			return nil, err
-		}
-		o.kind = opNorm
-		return apply(o, out, in[0], statistics, param(n.Weight), param(n.Bias))
-	case *protocol.Layer_Relu:
-		o.kind = opRelu
-		return apply(o, out, in[0])
-	case *protocol.Layer_Add:
-		o.kind = opAdd
-		return apply(o, out, in[0], in[1])
-	case *protocol.Layer_MaxPool:
-		p := is.MaxPool
-		o.conv = kernel.Geometry{Batch: b.batch, In: space, Out: ints(l.Shape[:len(space)]), InC: o.channels, OutC: o.channels,
-			Kernel: ints(p.Kernel), Stride: ints(p.Stride), Pad: ints(p.Padding)}
-		return o.pair(opPoolArg, out, opPool, out, in[0])
-	case *protocol.Layer_GlobalAveragePool:
-		o.kind = opMean
-		return apply(o, out, in[0])
-	case *protocol.Layer_L2Normalise:
-		o.epsilon = float32(is.L2Normalise.Epsilon)
-		return o.pair(opLength, tensor.Shape{b.batch, o.rows}, opUnit, out, in[0])
 	}
-	return nil, fmt.Errorf("the native engine does not know %s", l.Kind)
+	return lower(b, o, l, in)
 }
 
-// product is a convolution or linear layer, with a bias unless that is nil.
-func (o op) product(out tensor.Shape, x, w, bias *gorgonia.Node) (*gorgonia.Node, error) {
-	if bias == nil {
-		return apply(o, out, x, w)
-	}
-	return apply(o, out, x, w, bias)
-}
-
-// pair is an operation with two outputs. A node has one, so the second is a node of its own that the first one reads;
-// the executor computes both at once.
-func (o op) pair(second kind, secondOut tensor.Shape, first kind, out tensor.Shape, x *gorgonia.Node) (*gorgonia.Node, error) {
-	o.kind = second
-	s, err := apply(o, secondOut, x)
-	if err != nil {
-		return nil, err
-	}
-	o.kind = first
-	return apply(o, out, x, s)
-}
+// param gives a parameter of the model at hand, nil for the name "".
+func (b *lowering) param(name string) *gorgonia.Node { return b.params[b.prefix+name] }
 
 // differentiate lets Gorgonia add the gradients of every trained parameter that a tap depends on.
 func (b *lowering) differentiate(p *program) error {

@@ -8,7 +8,7 @@
 //
 //	network, err := native.New().Compile(program, engine.Options{Batch: 128, Seed: 7})
 //	copy(network.Input("query"), batch)
-//	err = network.Forward("query", 128)
+//	err = network.Forward("query", 128, 0)
 //	// read network.Tap("q"), fill network.TapGradient("q")
 //	err = network.Backward("query")
 //	err = network.Step(engine.Optimiser{LR: 0.06, Momentum: 0.9, WeightDecay: 5e-4})

@@ -23,10 +23,12 @@ type network struct {
 	broken atomic.Bool        // of finite
 	shapes map[string][]int64 // of taps
 	closed bool
+	seed   uint64 // of what layers draw
+	step   uint64 // of the last Forward, for layers that draw
 }
 
 func newNetwork(l *plan, o engine.Options, memory []float32) (*network, error) {
-	n := &network{plan: l, memory: memory, pool: kernel.NewPool(o.Threads), shapes: map[string][]int64{}}
+	n := &network{plan: l, memory: memory, pool: kernel.NewPool(o.Threads), shapes: map[string][]int64{}, seed: o.Seed}
 	left := memory
 	n.slabs = l.region(func(size int) []float32 {
 		part := left[:size:size]
@@ -66,7 +68,7 @@ func misuse(format string, args ...any) error {
 	return &fault.Error{Op: "compute", Kind: fault.Internal, What: fmt.Sprintf(format, args...)}
 }
 
-func (n *network) Forward(pass string, samples int) error {
+func (n *network) Forward(pass string, samples int, step uint64) error {
 	q := n.passes[pass]
 	switch {
 	case n.closed:
@@ -78,6 +80,7 @@ func (n *network) Forward(pass string, samples int) error {
 	case samples < n.batch && n.mustFill:
 		return misuse("pass %q of %d samples: a batch in training has %d", pass, samples, n.batch)
 	}
+	n.step = step
 	n.pack(q.before[0])
 	for _, i := range q.instructions[:q.schedule.forward] {
 		i.run(samples)

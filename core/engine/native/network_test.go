@@ -21,9 +21,9 @@ func fillInputs(n *network, names ...string) {
 
 func step(t testing.TB, n *network) {
 	t.Helper()
-	must(t, n.Forward("query", n.batch))
+	must(t, n.Forward("query", n.batch, 0))
 	n.UpdateMomentum(0.9)
-	must(t, n.Forward("key", n.batch))
+	must(t, n.Forward("key", n.batch, 0))
 	must(t, n.Backward("query"))
 	must(t, n.Step(engine.Optimiser{LR: 0.1, Momentum: 0.9, WeightDecay: 1e-3}))
 }
@@ -105,10 +105,10 @@ func TestGradientsOfTwoPassesAddUp(t *testing.T) {
 	copy(one.TapGradient("z"), g)
 	copy(two.TapGradient("za"), g[:64])
 	copy(two.TapGradient("zb"), g[64:])
-	must(t, one.Forward("ab", 16))
+	must(t, one.Forward("ab", 16, 0))
 	must(t, one.Backward("ab"))
-	must(t, two.Forward("a", 8))
-	must(t, two.Forward("b", 8))
+	must(t, two.Forward("a", 8, 0))
+	must(t, two.Forward("b", 8, 0))
 	must(t, two.Backward("a"))
 	must(t, two.Backward("b"))
 	want := gradients(one)
@@ -138,7 +138,7 @@ func TestGradientsOfSeveralTapsAddUp(t *testing.T) {
 		for _, name := range taps {
 			copy(n.TapGradient(name), drawn("test", "gradient "+name, len(n.TapGradient(name))))
 		}
-		must(t, n.Forward("a", 4))
+		must(t, n.Forward("a", 4, 0))
 		must(t, n.Backward("a"))
 		return gradients(n)
 	}
@@ -179,7 +179,7 @@ func TestSharedParametersAddUp(t *testing.T) {
 		}
 		fillInputs(n, "only")
 		copy(n.TapGradient("out"), drawn("test", "gradient", 8))
-		must(t, n.Forward("only", 2))
+		must(t, n.Forward("only", 2, 0))
 		must(t, n.Backward("only"))
 		return gradients(n)
 	}
@@ -228,11 +228,11 @@ func TestInferenceTakesPartOfABatch(t *testing.T) {
 	p := alone(tinyEncoder())
 	n := compile(t, p, engine.Options{Batch: 7, Mode: engine.Infer, Seed: 2})
 	fillInputs(n, "only")
-	must(t, n.Forward("only", 7))
+	must(t, n.Forward("only", 7, 0))
 	all := slices.Clone(n.Tap("out"))
 	for samples := 1; samples < 7; samples++ {
 		clear(n.Tap("out"))
-		must(t, n.Forward("only", samples))
+		must(t, n.Forward("only", samples, 0))
 		close32(t, "a part of the batch", n.Tap("out")[:10*samples], all[:10*samples], 1e-6)
 		if norm(n.Tap("out")[10*samples:]) != 0 {
 			t.Fatal("rows that were not asked for were written")
@@ -287,9 +287,9 @@ func TestWrongWeightsChangeNothing(t *testing.T) {
 func TestMisuseIsAnError(t *testing.T) {
 	n := tinyMoco(t, engine.Options{Batch: 8})
 	for name, err := range map[string]error{
-		"unknown pass":    n.Forward("nothing", 8),
-		"part of a batch": n.Forward("query", 7),
-		"too many":        n.Forward("query", 9),
+		"unknown pass":    n.Forward("nothing", 8, 0),
+		"part of a batch": n.Forward("query", 7, 0),
+		"too many":        n.Forward("query", 9, 0),
 		"backward first":  n.Backward("query"),
 		"no gradient":     n.Backward("key"),
 	} {
@@ -297,7 +297,7 @@ func TestMisuseIsAnError(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	must(t, n.Forward("query", 8))
+	must(t, n.Forward("query", 8, 0))
 	must(t, n.Backward("query"))
 	if n.Backward("query") == nil {
 		t.Error("backward twice: no error")
@@ -305,7 +305,7 @@ func TestMisuseIsAnError(t *testing.T) {
 	must(t, n.Close())
 	must(t, n.Close())
 	n.UpdateMomentum(0.5)
-	if n.Forward("query", 8) == nil || n.Backward("query") == nil || n.Step(engine.Optimiser{}) == nil || n.SetState(nil) == nil || n.Params() != nil || n.Input("query") != nil || n.Tap("q") != nil {
+	if n.Forward("query", 8, 0) == nil || n.Backward("query") == nil || n.Step(engine.Optimiser{}) == nil || n.SetState(nil) == nil || n.Params() != nil || n.Input("query") != nil || n.Tap("q") != nil {
 		t.Error("a closed network answers")
 	}
 }
@@ -314,7 +314,7 @@ func TestStepRefusesWhatIsNotFinite(t *testing.T) {
 	for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
 		n := tinyMoco(t, engine.Options{Batch: 8})
 		before := n.State()
-		must(t, n.Forward("query", 8))
+		must(t, n.Forward("query", 8, 0))
 		n.TapGradient("q")[3] = v
 		must(t, n.Backward("query"))
 		err := n.Step(engine.Optimiser{LR: 0.1})
@@ -327,7 +327,7 @@ func TestStepRefusesWhatIsNotFinite(t *testing.T) {
 			}
 		}
 		copy(n.TapGradient("q"), drawn("test", "gradient", 64))
-		must(t, n.Forward("query", 8))
+		must(t, n.Forward("query", 8, 0))
 		must(t, n.Backward("query"))
 		must(t, n.Step(engine.Optimiser{LR: 0.1})) // the refused gradient is gone
 	}

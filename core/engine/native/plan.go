@@ -243,27 +243,14 @@ func (s *schedule) place(batch int, plain bool) int {
 
 // overwritable gives an input that ends here and that the kernel allows the output w to overwrite.
 func (i *instruction) overwritable(w *value, t int, handed map[*value]bool) *value {
-	var may []*value
-	switch i.kind {
-	case opRelu, opUnit:
-		may = i.in[:1]
-	case opReluInput:
-		may = i.in[1:2]
-	case opAdd:
-		may = i.in
-	case opUnitInput:
-		may = i.in[2:3]
-	case opNorm, opNormFixed:
-		may = []*value{i.in[0], i.residual}
-	case opNormInput:
-		if w == i.masked || i.masked == nil {
-			may = i.in[3:4]
-		}
+	onto := operators[i.kind].onto
+	if onto == nil {
+		return nil
 	}
 	if w == i.side {
 		return nil
 	}
-	for _, v := range may {
+	for _, v := range onto(i, w) {
 		if v != nil && v.place == inArena && v.last == t && !handed[v] {
 			return v
 		}

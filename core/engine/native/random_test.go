@@ -68,7 +68,7 @@ func TestRandomGraphsAgreeWithPlainPlans(t *testing.T) {
 			}
 			n.changed(false)
 			copy(n.Input("only"), drawn("random", "input", len(n.Input("only"))))
-			if err := n.Forward("only", 4); err != nil {
+			if err := n.Forward("only", 4, 0); err != nil {
 				t.Fatal(err)
 			}
 			if n.training {

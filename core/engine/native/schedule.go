@@ -129,11 +129,8 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 		shape := n.Shape()
 		o, known := n.Op().(*op)
 		perSample := v.place != inWeights
-		if known {
-			switch o.kind {
-			case opConvWeight, opColumnSum, opStatistics, opNormReduce, opNormGamma, opNormBeta:
-				perSample = false
-			}
+		if known && operators[o.kind].fixed {
+			perSample = false
 		}
 		byID[n.ID()] = v
 		s.values = append(s.values, v)
@@ -157,11 +154,9 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 		}
 		v.set(shape.TotalSize(), perSample, batch)
 		v.made = i
-		switch o := i.op; o.kind {
-		case opPoolArg, opLength: // computed together with what reads it
-			i.gone = true
-		case opPool, opUnit:
-			i.side, i.in = i.in[1], i.in[:1]
+		i.gone = operators[i.kind].side // computed together with what reads it
+		if last := i.in[len(i.in)-1]; last.made != nil && operators[last.made.kind].side && n.ID() < l.forward {
+			i.side, i.in = last, i.in[:len(i.in)-1]
 			i.side.made = i
 		}
 		s.instructions = append(s.instructions, i)
@@ -206,8 +201,8 @@ func accumulate(v *value, parameter string) error {
 	if i == nil || v.keep {
 		return fmt.Errorf("the gradient of %q is not a value of its own", parameter)
 	}
-	switch i.kind {
-	case opAdd:
+	switch {
+	case i.kind == opAdd:
 		i.gone = true
 		for _, term := range i.in {
 			if err := accumulate(term, parameter); err != nil {
@@ -215,7 +210,7 @@ func accumulate(v *value, parameter string) error {
 			}
 		}
 		return nil
-	case opConvWeight, opColumnSum, opNormGamma, opNormBeta:
+	case operators[i.kind].adds:
 		v.name, v.place, v.keep = parameter, inGradients, true
 		return nil
 	}

@@ -1,0 +1,166 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"hash"
+	"hash/fnv"
+
+	"github.com/asterism-ssl/asterism/core/kernel"
+	"github.com/asterism-ssl/asterism/core/model"
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// kind names what an operator of ours computes.
+type kind string
+
+// operator is all that the engine knows about a kind. The files named after families (convolution.go, norm.go, …) say for
+// each of their kinds how it is differentiated and how it is executed, and for each of their layers how it is lowered.
+type operator struct {
+	// wrt tells which inputs have a gradient; those beyond its end have none.
+	wrt []bool
+	// diff makes the gradients of the inputs from the gradient of the output.
+	diff func(d *derivation, in gorgonia.Nodes, out, grad *gorgonia.Node)
+	// fixed says that the size of the output does not grow with the batch.
+	fixed bool
+	// adds says that the output is added to what is there: the gradient of a parameter.
+	adds bool
+	// side says that it is the second output of what reads it; see pair.
+	side bool
+	// onto gives the inputs that the output w may overwrite.
+	onto func(i *instruction, w *value) []*value
+	// run makes the function that computes an instruction for b samples; the function allocates nothing.
+	run func(n *network, q *passPlan, i *instruction) func(b int)
+}
+
+// operators are the kinds, and lowerings the layers; the families' files fill them.
+var (
+	operators = map[kind]*operator{}
+	lowerings = map[model.Kind]func(b *lowering, o op, l *model.Layer, in []*gorgonia.Node) (*gorgonia.Node, error){}
+)
+
+// inputs gives the listed inputs, for onto.
+func inputs(list ...int) func(*instruction, *value) []*value {
+	return func(i *instruction, _ *value) []*value {
+		var may []*value
+		for _, k := range list {
+			may = append(may, i.in[k])
+		}
+		return may
+	}
+}
+
+// op is one operator of ours on one layer: what Gorgonia needs to build and differentiate the graph (gorgonia.SDOp) and
+// what the executor needs to compute it. Gorgonia never runs it.
+type op struct {
+	kind  kind
+	layer string // "encoder.layer1.0.conv1": part of the hash, as Gorgonia merges equal operators on equal inputs
+	in    []tensor.Shape
+	out   tensor.Shape
+
+	rows     int             // rows of channels per sample of the first input: pixels, tokens
+	channels int             // of the first input
+	conv     kernel.Geometry // of convolutions and poolings, with the whole batch
+	norm     batchNorm
+	epsilon  float32
+}
+
+var errNotRun = errors.New("an operator of the native engine is computed by its executor, not by Gorgonia")
+
+func (o *op) Arity() int { return len(o.in) }
+
+// Type is concrete: tensors of float32 of the ranks at hand.
+func (o *op) Type() hm.Type {
+	types := make([]hm.Type, 0, len(o.in)+1)
+	for _, s := range o.in {
+		types = append(types, tensorOf(s))
+	}
+	return hm.NewFnType(append(types, tensorOf(o.out))...)
+}
+
+func tensorOf(s tensor.Shape) hm.Type { return gorgonia.TensorType{Dims: len(s), Of: tensor.Float32} }
+
+func (o *op) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
+	for i, want := range o.in {
+		if s, ok := in[i].(tensor.Shape); !ok || !s.Eq(want) {
+			return nil, fmt.Errorf("%s: input %d has the shape %v, not %v", o, i, in[i], want)
+		}
+	}
+	return o.out.Clone(), nil
+}
+
+func (o *op) Do(...gorgonia.Value) (gorgonia.Value, error) { return nil, errNotRun }
+func (o *op) ReturnsPtr() bool                             { return false }
+func (o *op) CallsExtern() bool                            { return false }
+func (o *op) OverwritesInput() int                         { return -1 }
+func (o *op) String() string                               { return string(o.kind) + " of " + o.layer }
+func (o *op) WriteHash(h hash.Hash)                        { fmt.Fprintf(h, "%s|%s|%v|%v", o.kind, o.layer, o.in, o.out) }
+func (o *op) Hashcode() uint32 {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	return h.Sum32()
+}
+
+// DiffWRT is false for every input of a gradient operator: nothing here is differentiated twice.
+func (o *op) DiffWRT(inputs int) []bool {
+	wrt := make([]bool, inputs)
+	copy(wrt, operators[o.kind].wrt)
+	return wrt
+}
+
+// SymDiff gives the gradients of the inputs as new nodes, from the gradient of the output. Inputs for which DiffWRT says
+// false get nil.
+func (o *op) SymDiff(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	d := &derivation{op: o, nodes: make(gorgonia.Nodes, len(in))}
+	if operators[o.kind].diff == nil {
+		return nil, fmt.Errorf("%s has no gradient", o)
+	}
+	operators[o.kind].diff(d, in, out, grad)
+	return d.nodes, d.err
+}
+
+// pair is an operation with two outputs. A node has one, so the second is a node of its own that the first one reads last;
+// the executor computes both at once, and the instruction has the second as its side.
+func (o op) pair(second kind, secondOut tensor.Shape, first kind, out tensor.Shape, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	o.kind = second
+	s, err := apply(o, secondOut, in...)
+	if err != nil {
+		return nil, err
+	}
+	o.kind = first
+	return apply(o, out, append(in, s)...)
+}
+
+// apply adds an operator to the graph. The shapes of inputs and the output are part of it.
+func apply(o op, out tensor.Shape, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	o.in, o.out = make([]tensor.Shape, len(in)), out
+	for i, n := range in {
+		o.in[i] = n.Shape()
+	}
+	return gorgonia.ApplyOp(&o, in...)
+}
+
+// derivation collects the gradients of one operator and the first error.
+type derivation struct {
+	op    *op
+	nodes gorgonia.Nodes
+	err   error
+}
+
+// set makes the gradient of input i, of that input's shape, by an operator with the same constants.
+func (d *derivation) set(i int, k kind, in ...*gorgonia.Node) {
+	d.nodes[i] = d.node(k, d.op.in[i].Clone(), in...)
+}
+
+func (d *derivation) node(k kind, out tensor.Shape, in ...*gorgonia.Node) *gorgonia.Node {
+	if d.err != nil {
+		return nil
+	}
+	o := *d.op
+	o.kind = k
+	var n *gorgonia.Node
+	n, d.err = apply(o, out, in...)
+	return n
+}
