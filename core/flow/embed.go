@@ -59,28 +59,64 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 	return arm{key: from.key(), representations: representations}, err
 }
 
-// compute brings every object through the eval views and the encoder.
-func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Representations, error) {
-	const pass, tap = "eval", "representation"
-	network, err := f.Engine.Compile(engine.Program{
-		Encoder: f.plan.eval,
-		Passes:  []*protocol.Pass{{Name: pass, View: pass}},
-		Taps:    []*protocol.Tap{{Name: tap, Pass: pass, Output: tap}},
-	}, engine.Options{Mode: engine.Infer, Batch: embedBatch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed})
+// Inference is an encoder compiled to compute representations.
+type Inference struct {
+	Width   int // of a representation
+	network engine.Network
+}
+
+// The program of an inference.
+const evalPass, evalTap = "eval", "representation"
+
+// InferenceProgram is what an inference computes: the encoder alone.
+func InferenceProgram(encoder *protocol.Model) engine.Program {
+	return engine.Program{
+		Encoder: encoder,
+		Passes:  []*protocol.Pass{{Name: evalPass, View: evalPass}},
+		Taps:    []*protocol.Tap{{Name: evalTap, Pass: evalPass, Output: evalTap}},
+	}
+}
+
+// NewInference compiles an encoder with its initial weights. The mode of the options is set here.
+func NewInference(e engine.Engine, encoder *protocol.Model, o engine.Options) (*Inference, error) {
+	o.Mode = engine.Infer
+	network, err := e.Compile(InferenceProgram(encoder), o)
 	if err != nil {
 		return nil, err
 	}
-	defer network.Close()
+	return &Inference{Width: int(model.Size(network.TapShape(evalTap))), network: network}, nil
+}
+
+// Represent computes the representations [n, Width] of n samples, at most the batch of the options.
+func (i *Inference) Represent(samples []float32, n int, representations []float32) error {
+	copy(i.network.Input(evalPass), samples)
+	if err := i.network.Forward(evalPass, n, 0); err != nil {
+		return err
+	}
+	copy(representations, i.network.Tap(evalTap)[:n*i.Width])
+	return nil
+}
+
+// Close gives the memory back.
+func (i *Inference) Close() error { return i.network.Close() }
+
+// compute brings every object through the eval views and the encoder.
+func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Representations, error) {
+	inference, err := NewInference(f.Engine, f.plan.eval, engine.Options{Batch: embedBatch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed})
+	if err != nil {
+		return nil, err
+	}
+	defer inference.Close()
 	if weights != "" {
 		arrays, _, err := engine.ReadArrays(weights)
 		if err != nil {
 			return nil, err
 		}
-		if err := network.SetParams(encoderOnly(arrays)); err != nil {
+		if err := inference.network.SetParams(encoderOnly(arrays)); err != nil {
 			return nil, err
 		}
 	}
-	chain, err := f.Host.Pipeline(ctx, refs(f.x.Views["eval"]), pass, f.plan.facts)
+	chain, err := f.Host.Pipeline(ctx, refs(f.x.Views["eval"]), evalPass, f.plan.facts)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +129,7 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 		return nil, err
 	}
 	rows := make([]int, 0, embedBatch)
-	width := int(model.Size(network.TapShape(tap)))
+	width := inference.Width
 	r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
 	for first := 0; first < w.store.Len(); first += embedBatch {
 		if err := ctx.Err(); err != nil {
@@ -106,11 +142,9 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 		if err := train.View(ctx, w.store, chain, slot, rows, f.x.Seed, 0); err != nil {
 			return nil, err
 		}
-		copy(network.Input(pass), slot.Out)
-		if err := network.Forward(pass, len(rows), 0); err != nil {
+		if err := inference.Represent(slot.Out, len(rows), r.Values[first*width:]); err != nil {
 			return nil, err
 		}
-		copy(r.Values[first*width:], network.Tap(tap)[:len(rows)*width])
 		f.Progress.Update(first+len(rows), w.store.Len(), run.Field{Name: "width", Value: strconv.Itoa(width)})
 	}
 	return r, nil

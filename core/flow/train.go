@@ -125,7 +125,8 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 	defer func() { err = errors.Join(err, log.close()) }()
 	t := f.x.Train
 	job := &train.Job{
-		Store: w.store, Rows: rows, Views: views, Program: program, Network: network, Objective: objective,
+		Source:  &train.Loader{Store: w.store, Rows: rows, Views: views, Labels: program.Labels, Batch: t.Batch, Seed: f.x.Seed},
+		Program: program, Network: network, Objective: objective,
 		Seed: f.x.Seed, Batch: t.Batch, Epochs: t.Epochs, Momentum: t.Optimizer.Momentum, Decay: t.Optimizer.WeightDecay, StopAfter: f.StopAfter,
 		Checkpoints:     &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey},
 		CheckpointEvery: time.Duration(t.CheckpointMinutes * float64(time.Minute)),

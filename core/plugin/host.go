@@ -91,6 +91,23 @@ func (h *Host) Close() error {
 	return err
 }
 
+// Processes gives the numbers of the processes of the plugins that are up, by the plugins' names.
+func (h *Host) Processes() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	up := map[string]int{}
+	for name, s := range h.processes {
+		select {
+		case <-s.done:
+			if s.p != nil && !s.p.child.ended(0) {
+				up[name] = int(s.p.child.pid.Load())
+			}
+		default:
+		}
+	}
+	return up
+}
+
 // errClosed is what calls after Close get.
 var errClosed = &fault.Error{Kind: fault.Internal, What: "the plugin host is closed"}
 

@@ -50,6 +50,9 @@ const (
 
 // latest gives the newest checkpoint of this training whose files are as they were written; nil when there is none.
 func (c *Checkpoints) latest() (*checkpointState, string, error) {
+	if c == nil {
+		return nil, "", nil
+	}
 	steps, err := c.steps()
 	if err != nil {
 		return nil, "", err
@@ -220,6 +223,9 @@ func (c *Checkpoints) prune(newest int) error {
 
 // resume puts back the last good checkpoint and gives the number of steps done and the seconds they took.
 func (j *Job) resume(ctx context.Context) (step int, seconds float64, err error) {
+	if j.Checkpoints == nil {
+		return 0, 0, nil
+	}
 	s, dir, err := j.Checkpoints.latest()
 	if err != nil {
 		return 0, 0, err

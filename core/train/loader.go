@@ -15,32 +15,59 @@ import (
 // ahead is how many batches are made while the network computes: one to hide the views' time, one to even it out.
 const ahead = 2
 
-// batch is one step's samples in all their views.
-type batch struct {
-	rows   []int
-	views  map[string]*plugin.Slot
-	labels map[string][]float64
+// Batch is one step's samples in all their views.
+type Batch struct {
+	Views  map[string][]float32 // by the program's name of the view: [batch, spatial…, bands]
+	Labels map[string][]float64 // by column: [batch], NaN where missing
+
+	rows  []int
+	slots map[string]*plugin.Slot
 }
 
-// loader draws the batches of each pass over the data and brings them through the views, ahead of the loop.
-type loader struct {
-	job      *Job
-	perEpoch int
-	ready    chan *batch
-	free     chan *batch
-	err      error // set before ready is closed
-	epoch    int   // of order
-	order    []int
+// Source gives a training its batches, one after the other. Loader is the one that brings stored samples through views.
+type Source interface {
+	// Len is the number of samples of a pass over the data.
+	Len() int
+	// Shape is that of a sample in a view.
+	Shape(view string) []int64
+	// Start begins with the batches of the steps from, from+1, … before to.
+	Start(from, to int)
+	// Next gives the next of them. It is the caller's until the following Next.
+	Next(ctx context.Context) (*Batch, error)
+	// Stop ends what Start began, and returns when it has ended.
+	Stop()
 }
 
-func newLoader(j *Job, perEpoch int) *loader {
-	return &loader{job: j, perEpoch: perEpoch, epoch: -1, ready: make(chan *batch, ahead), free: make(chan *batch, ahead+2)}
+// Loader draws the batches of each pass over the data and brings them through the views, ahead of the loop.
+type Loader struct {
+	Store  *data.Store
+	Rows   []int                       // training rows that a pass over the data visits
+	Views  map[string]*plugin.Pipeline // by the program's names of its views
+	Labels []string                    // columns that the objective wants
+	Batch  int
+	Seed   uint64
+
+	ready chan *Batch
+	free  chan *Batch
+	given *Batch // the caller has this one
+	err   error  // set before ready is closed
+	stop  func()
+	epoch int // of order
+	order []int
 }
 
-// start makes the batches of steps [from, to) in the background until stop is called, which waits for the end.
-func (l *loader) start(from, to int) (batches <-chan *batch, stop func()) {
+// Len is the number of training rows.
+func (l *Loader) Len() int { return len(l.Rows) }
+
+// Shape is that of a sample in a view.
+func (l *Loader) Shape(view string) []int64 { return l.Views[view].Out().Shape }
+
+// Start makes the batches of steps [from, to) in the background until Stop is called.
+func (l *Loader) Start(from, to int) {
+	l.ready, l.free, l.epoch = make(chan *Batch, ahead), make(chan *Batch, ahead+2), -1
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	l.stop = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
 		defer close(l.ready)
@@ -53,7 +80,7 @@ func (l *loader) start(from, to int) (batches <-chan *batch, stop func()) {
 			l.free <- b
 		}
 		for step := from; step < to; step++ {
-			var b *batch
+			var b *Batch
 			select {
 			case b = <-l.free:
 			case <-ctx.Done():
@@ -70,38 +97,57 @@ func (l *loader) start(from, to int) (batches <-chan *batch, stop func()) {
 			}
 		}
 	}()
-	return l.ready, func() { cancel(); <-done }
 }
 
-func (l *loader) recycle(b *batch) { l.free <- b }
+// Next waits for the next batch and takes the last one back.
+func (l *Loader) Next(ctx context.Context) (*Batch, error) {
+	if l.given != nil {
+		l.free <- l.given
+		l.given = nil
+	}
+	select {
+	case b, ok := <-l.ready:
+		if !ok {
+			return nil, l.err
+		}
+		l.given = b
+		return b, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Stop ends the making of batches.
+func (l *Loader) Stop() { l.stop() }
 
 // room makes the memory of one batch.
-func (l *loader) room() (*batch, error) {
-	b := &batch{rows: make([]int, l.job.Batch), views: map[string]*plugin.Slot{}, labels: map[string][]float64{}}
-	for name, p := range l.job.Views {
-		s, err := p.Slot(l.job.Batch)
+func (l *Loader) room() (*Batch, error) {
+	b := &Batch{rows: make([]int, l.Batch), slots: map[string]*plugin.Slot{}, Views: map[string][]float32{}, Labels: map[string][]float64{}}
+	for name, p := range l.Views {
+		s, err := p.Slot(l.Batch)
 		if err != nil {
 			return nil, err
 		}
-		b.views[name] = s
+		b.slots[name], b.Views[name] = s, s.Out
 	}
-	for _, name := range l.job.Program.Labels {
-		b.labels[name] = make([]float64, l.job.Batch)
+	for _, name := range l.Labels {
+		b.Labels[name] = make([]float64, l.Batch)
 	}
 	return b, nil
 }
 
 // fill draws the batch of a step: a keyed permutation of the training rows for each pass over the data, cut in order.
-func (l *loader) fill(ctx context.Context, b *batch, step int) error {
-	epoch, i := step/l.perEpoch, step%l.perEpoch
+func (l *Loader) fill(ctx context.Context, b *Batch, step int) error {
+	perEpoch := len(l.Rows) / l.Batch
+	epoch, i := step/perEpoch, step%perEpoch
 	if epoch != l.epoch {
-		l.order, l.epoch = key.New(l.job.Seed, "shuffle").At(uint64(epoch), 0).Shuffle(len(l.job.Rows)), epoch
+		l.order, l.epoch = key.New(l.Seed, "shuffle").At(uint64(epoch), 0).Shuffle(len(l.Rows)), epoch
 	}
 	for k := range b.rows {
-		b.rows[k] = l.job.Rows[l.order[i*l.job.Batch+k]]
+		b.rows[k] = l.Rows[l.order[i*l.Batch+k]]
 	}
-	for name, values := range b.labels {
-		column, ok := l.job.Store.Column(name)
+	for name, values := range b.Labels {
+		column, ok := l.Store.Column(name)
 		for k, r := range b.rows {
 			values[k] = math.NaN()
 			if ok {
@@ -109,10 +155,10 @@ func (l *loader) fill(ctx context.Context, b *batch, step int) error {
 			}
 		}
 	}
-	errs := make(chan error, len(b.views))
+	errs := make(chan error, len(b.slots))
 	var views sync.WaitGroup
-	for name, slot := range b.views {
-		views.Go(func() { errs <- View(ctx, l.job.Store, l.job.Views[name], slot, b.rows, l.job.Seed, uint64(epoch)) })
+	for name, slot := range b.slots {
+		views.Go(func() { errs <- View(ctx, l.Store, l.Views[name], slot, b.rows, l.Seed, uint64(epoch)) })
 	}
 	views.Wait()
 	close(errs)

@@ -28,7 +28,8 @@ func TestViewsMustFitTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer view.Close()
-	j := &Job{Batch: 2, Rows: []int{0, 1, 2}, Epochs: 1, Views: map[string]*plugin.Pipeline{"query": view}, Network: inputs{length: 2 * 16 * 16 * 5},
+	loader := &Loader{Batch: 2, Rows: []int{0, 1, 2}, Views: map[string]*plugin.Pipeline{"query": view}}
+	j := &Job{Batch: 2, Epochs: 1, Source: loader, Network: inputs{length: 2 * 16 * 16 * 5},
 		Program: &protocol.Program{Passes: []*protocol.Pass{{Name: "query", View: "query"}}}}
 	err = Run(context.Background(), j)
 	if fault.KindOf(err) != fault.Config || !strings.Contains(err.Error(), "[12 12 5]") {
