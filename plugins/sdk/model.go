@@ -8,8 +8,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
-// Opset is the version of the set of layers that ModelBuilder writes.
-const Opset = 1
+// Opset is the newest version of the set of layers that ModelBuilder writes. A model names the oldest that has its layers.
+const Opset = 2
 
 // ModelBuilder writes a model description layer by layer. It computes shapes and declares parameters under PyTorch's
 // names and layouts. The first mistake is kept and given by Model, so a chain of calls needs no checks between:
@@ -21,9 +21,10 @@ const Opset = 1
 //	m.Output("representation", m.GlobalAveragePool("avgpool", x))
 //	return m.Model()
 type ModelBuilder struct {
-	model *protocol.Model
-	nodes map[string]Node
-	err   error
+	model        *protocol.Model
+	nodes        map[string]Node
+	matricesOnly bool // weight decay leaves vectors out
+	err          error
 }
 
 // Node is the output of a layer.
@@ -77,6 +78,12 @@ func FanInUniform(shape []int64) *Init {
 	return Uniform(1 / math.Sqrt(float64(count(shape[1:]))))(shape)
 }
 
+// XavierUniform draws over ±√(6/((in + out) × kernel)) (Glorot & Bengio 2010), what transformers start from.
+func XavierUniform(shape []int64) *Init {
+	kernel := count(shape[2:])
+	return Uniform(math.Sqrt(6 / float64((shape[0]+shape[1])*kernel)))(shape)
+}
+
 func count(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
@@ -87,7 +94,7 @@ func count(shape []int64) int64 {
 
 // NewModel starts a model for samples of the shape input (spatial…, channels).
 func NewModel(input []int64) *ModelBuilder {
-	b := &ModelBuilder{model: &protocol.Model{Opset: Opset, Input: slices.Clone(input), Outputs: map[string]string{}}, nodes: map[string]Node{}}
+	b := &ModelBuilder{model: &protocol.Model{Opset: 1, Input: slices.Clone(input), Outputs: map[string]string{}}, nodes: map[string]Node{}}
 	if len(input) < 1 || len(input) > 4 {
 		b.fail("input", "wants up to three spatial axes and channels, not the shape %v", input)
 	}
@@ -99,6 +106,10 @@ func NewModel(input []int64) *ModelBuilder {
 	b.nodes["input"] = Node{"input", slices.Clone(input)}
 	return b
 }
+
+// DecayMatricesOnly leaves the vectors of the layers that follow, biases and the scales of norms, out of weight decay, as
+// transformers and their kin are trained.
+func (b *ModelBuilder) DecayMatricesOnly() { b.matricesOnly = true }
 
 // Input is the sample itself.
 func (b *ModelBuilder) Input() Node { return b.nodes["input"] }
@@ -160,6 +171,7 @@ func (b *ModelBuilder) add(l *protocol.Layer, shape []int64) Node {
 }
 
 func (b *ModelBuilder) parameter(name string, shape []int64, init *Init, buffer, noDecay bool) string {
+	noDecay = noDecay || b.matricesOnly && len(shape) == 1 && !buffer
 	b.model.Parameters = append(b.model.Parameters, &protocol.Parameter{Name: name, Shape: shape, Init: init, Buffer: buffer, NoDecay: noDecay})
 	return name
 }
@@ -171,13 +183,15 @@ type ConvOptions struct {
 	Stride   int64 // 0 means 1
 	Padding  int64 // both sides
 	Dilation int64 // 0 means 1
+	Groups   int64 // 0 means 1; as many as channels: depthwise
 	Bias     bool
 	Init     Initialiser // of the weight; nil: FanInUniform
+	BiasInit Initialiser // of the bias, given the weight's shape; nil: FanInUniform
 	NoDecay  bool
 }
 
 // Conv adds a convolution (a cross-correlation, as everywhere in the field) with the parameters NAME.weight
-// [out, in, kernel…] and NAME.bias.
+// [out, in/groups, kernel…] and NAME.bias.
 func (b *ModelBuilder) Conv(name string, x Node, o ConvOptions) Node {
 	if !b.known(name, x) {
 		return Node{}
@@ -188,13 +202,19 @@ func (b *ModelBuilder) Conv(name string, x Node, o ConvOptions) Node {
 	if o.Dilation == 0 {
 		o.Dilation = 1
 	}
+	if o.Groups == 0 {
+		o.Groups = 1
+	}
 	if x.Rank() < 1 {
 		return b.fail(name, "is a convolution and wants a spatial axis; its input has the shape %v", x.Shape)
 	}
 	if o.Out < 1 || o.Kernel < 1 || o.Stride < 1 || o.Padding < 0 || o.Dilation < 1 {
 		return b.fail(name, "has an impossible geometry: %+v", o)
 	}
-	weight := []int64{o.Out, x.Channels()}
+	if o.Groups < 1 || x.Channels()%o.Groups != 0 || o.Out%o.Groups != 0 {
+		return b.fail(name, "cannot split %d channels into %d by %d groups", x.Channels(), o.Out, o.Groups)
+	}
+	weight := []int64{o.Out, x.Channels() / o.Groups}
 	shape := make([]int64, 0, len(x.Shape))
 	for _, n := range x.Shape[:x.Rank()] {
 		weight = append(weight, o.Kernel)
@@ -202,9 +222,13 @@ func (b *ModelBuilder) Conv(name string, x Node, o ConvOptions) Node {
 	}
 	rank := x.Rank()
 	op := &protocol.Conv{Stride: repeat(o.Stride, rank), Padding: repeat(o.Padding, rank), Dilation: repeat(o.Dilation, rank)}
+	if o.Groups > 1 {
+		op.Groups = o.Groups
+		b.needs(2)
+	}
 	n := b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name}, Op: &protocol.Layer_Conv{Conv: op}}, append(shape, o.Out))
 	if b.err == nil {
-		op.Weight, op.Bias = b.weights(name, weight, o.Bias, o.Init, o.NoDecay)
+		op.Weight, op.Bias = b.weights(name, weight, o.Out, o.Bias, o.Init, o.BiasInit, o.NoDecay)
 	}
 	return n
 }
@@ -218,6 +242,14 @@ func extent(n, kernel, stride, padding, dilation int64) int64 {
 	return room/stride + 1
 }
 
+// needs says that a layer is of this opset.
+func (b *ModelBuilder) needs(opset uint32) { b.model.Opset = max(b.model.Opset, opset) }
+
+// withLast is the shape with another last axis.
+func withLast(shape []int64, n int64) []int64 {
+	return append(slices.Clone(shape[:len(shape)-1]), n)
+}
+
 func repeat(v int64, n int) []int64 {
 	s := make([]int64, n)
 	for i := range s {
@@ -226,38 +258,46 @@ func repeat(v int64, n int) []int64 {
 	return s
 }
 
-func (b *ModelBuilder) weights(name string, shape []int64, bias bool, init Initialiser, noDecay bool) (string, string) {
-	start := FanInUniform(shape)
-	if init != nil {
-		start = init(shape)
+func (b *ModelBuilder) weights(name string, shape []int64, out int64, bias bool, init, biasInit Initialiser, noDecay bool) (string, string) {
+	if init == nil {
+		init = FanInUniform
 	}
-	weight := b.parameter(name+".weight", shape, start, false, noDecay)
+	if biasInit == nil {
+		biasInit = FanInUniform
+	}
+	weight := b.parameter(name+".weight", shape, init(shape), false, noDecay)
 	if !bias {
 		return weight, ""
 	}
-	return weight, b.parameter(name+".bias", shape[:1], FanInUniform(shape), false, noDecay)
+	return weight, b.parameter(name+".bias", []int64{out}, biasInit(shape), false, noDecay)
 }
 
 // LinearOptions of a linear layer.
 type LinearOptions struct {
-	Out     int64
-	NoBias  bool
-	Init    Initialiser // of the weight; nil: FanInUniform
-	NoDecay bool
+	Out      int64
+	NoBias   bool
+	UnitNorm bool        // divide each row of the weight by its length: prototypes
+	Init     Initialiser // of the weight; nil: FanInUniform
+	BiasInit Initialiser // of the bias, given the weight's shape; nil: FanInUniform
+	NoDecay  bool
 }
 
-// Linear adds a linear layer over the last axis of a vector with the parameters NAME.weight [out, in] and NAME.bias.
+// Linear adds a linear layer over the last axis, whatever comes before it, with the parameters NAME.weight [out, in] and
+// NAME.bias.
 func (b *ModelBuilder) Linear(name string, x Node, o LinearOptions) Node {
 	if !b.known(name, x) {
 		return Node{}
 	}
-	if x.Rank() != 0 || o.Out < 1 {
-		return b.fail(name, "is linear and wants a vector and a width; its input has the shape %v, its width is %d", x.Shape, o.Out)
+	if o.Out < 1 {
+		return b.fail(name, "is linear and wants a width, not %d", o.Out)
 	}
-	op := &protocol.Linear{}
-	n := b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name}, Op: &protocol.Layer_Linear{Linear: op}}, []int64{o.Out})
+	if x.Rank() > 0 || o.UnitNorm {
+		b.needs(2)
+	}
+	op := &protocol.Linear{UnitNorm: o.UnitNorm}
+	n := b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name}, Op: &protocol.Layer_Linear{Linear: op}}, withLast(x.Shape, o.Out))
 	if b.err == nil {
-		op.Weight, op.Bias = b.weights(name, []int64{o.Out, x.Channels()}, !o.NoBias, o.Init, o.NoDecay)
+		op.Weight, op.Bias = b.weights(name, []int64{o.Out, x.Channels()}, o.Out, !o.NoBias, o.Init, o.BiasInit, o.NoDecay)
 	}
 	return n
 }
@@ -311,16 +351,26 @@ func (b *ModelBuilder) MaxPool(name string, x Node, kernel, stride, padding int6
 	if !b.known(name, x) {
 		return Node{}
 	}
+	shape, ok := b.pooled(name, x, kernel, stride, padding)
+	if !ok {
+		return Node{}
+	}
+	rank := x.Rank()
+	op := &protocol.MaxPool{Kernel: repeat(kernel, rank), Stride: repeat(stride, rank), Padding: repeat(padding, rank)}
+	return b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name}, Op: &protocol.Layer_MaxPool{MaxPool: op}}, shape)
+}
+
+// pooled is the shape that a pooling leaves.
+func (b *ModelBuilder) pooled(name string, x Node, kernel, stride, padding int64) ([]int64, bool) {
 	if x.Rank() < 1 || kernel < 1 || stride < 1 || padding < 0 || 2*padding > kernel {
-		return b.fail(name, "has an impossible geometry: kernel %d, stride %d, padding %d over %v", kernel, stride, padding, x.Shape)
+		b.fail(name, "has an impossible geometry: kernel %d, stride %d, padding %d over %v", kernel, stride, padding, x.Shape)
+		return nil, false
 	}
 	shape := make([]int64, 0, len(x.Shape))
 	for _, n := range x.Shape[:x.Rank()] {
 		shape = append(shape, extent(n, kernel, stride, padding, 1))
 	}
-	rank := x.Rank()
-	op := &protocol.MaxPool{Kernel: repeat(kernel, rank), Stride: repeat(stride, rank), Padding: repeat(padding, rank)}
-	return b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name}, Op: &protocol.Layer_MaxPool{MaxPool: op}}, append(shape, x.Channels()))
+	return append(shape, x.Channels()), true
 }
 
 // GlobalAveragePool adds the mean over space: [spatial…, c] → [c].
@@ -335,15 +385,26 @@ func (b *ModelBuilder) GlobalAveragePool(name string, x Node) Node {
 	return b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name}, Op: op}, []int64{x.Channels()})
 }
 
-// Add adds the sum of two nodes of one shape.
+// Add adds the sum of two nodes of one shape, or of x and a y that has the shape of x's last axes.
 func (b *ModelBuilder) Add(name string, x, y Node) Node {
-	if !b.known(name, x) || !b.known(name, y) {
+	if !b.pair(name, "adds", x, y) {
 		return Node{}
 	}
-	if !slices.Equal(x.Shape, y.Shape) {
-		return b.fail(name, "adds the shapes %v and %v", x.Shape, y.Shape)
-	}
 	return b.add(&protocol.Layer{Name: name, Inputs: []string{x.Name, y.Name}, Op: &protocol.Layer_Add{Add: &protocol.Add{}}}, x.Shape)
+}
+
+// pair checks the inputs of an operation on each value.
+func (b *ModelBuilder) pair(name, does string, x, y Node) bool {
+	if !b.known(name, x) || !b.known(name, y) {
+		return false
+	}
+	if over := len(x.Shape) - len(y.Shape); over < 0 || !slices.Equal(x.Shape[over:], y.Shape) {
+		b.fail(name, "%s the shapes %v and %v", does, x.Shape, y.Shape)
+		return false
+	} else if over > 0 {
+		b.needs(2)
+	}
+	return true
 }
 
 // L2Normalise adds x / max(‖x‖, 1e-12) over the last axis.

@@ -55,14 +55,29 @@ func TestModelGeometry(t *testing.T) {
 func TestModelMistakes(t *testing.T) {
 	for want, build := range map[string]func(m *sdk.ModelBuilder, x sdk.Node){
 		"no output":              func(m *sdk.ModelBuilder, x sdk.Node) {},
-		"adds the shapes":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Add("a", x, m.GlobalAveragePool("p", x)) },
+		"adds the shapes":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Add("a", m.GlobalAveragePool("p", x), x) },
 		"empty or taken":         func(m *sdk.ModelBuilder, x sdk.Node) { m.Relu("r", m.Relu("r", x)) },
-		"wants a vector":         func(m *sdk.ModelBuilder, x sdk.Node) { m.Linear("l", x, sdk.LinearOptions{Out: 3}) },
+		"wants a width":          func(m *sdk.ModelBuilder, x sdk.Node) { m.Linear("l", x, sdk.LinearOptions{}) },
 		"no layer of this model": func(m *sdk.ModelBuilder, x sdk.Node) { m.Relu("r", sdk.NewModel([]int64{1}).Input()) },
 		"an output twice":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Output("o", x); m.Output("o", x) },
 		"impossible geometry":    func(m *sdk.ModelBuilder, x sdk.Node) { m.MaxPool("p", x, 2, 0, 0) },
 		"wants a spatial axis": func(m *sdk.ModelBuilder, x sdk.Node) {
 			m.Conv("c", m.GlobalAveragePool("p", x), sdk.ConvOptions{Out: 1, Kernel: 1})
+		},
+		"multiplies the shapes":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Multiply("a", x, m.Reshape("r", x, 8, 24)) },
+		"cannot turn the shape":        func(m *sdk.ModelBuilder, x sdk.Node) { m.Reshape("r", x, 8, 23) },
+		"cannot take 2 from 7":         func(m *sdk.ModelBuilder, x sdk.Node) { m.Slice("s", x, 1, 7, 2) },
+		"joins the shapes":             func(m *sdk.ModelBuilder, x sdk.Node) { m.Concat("c", -1, x, m.Slice("s", x, 0, 0, 2)) },
+		"joins along axis 3":           func(m *sdk.ModelBuilder, x sdk.Node) { m.Concat("c", 3, x, x) },
+		"2 heads share equally":        func(m *sdk.ModelBuilder, x sdk.Node) { m.SelfAttention("a", m.Reshape("r", x, 64, 3), 2) },
+		"3 channels into 2":            func(m *sdk.ModelBuilder, x sdk.Node) { m.GroupNorm("g", x, 2, sdk.NormOptions{}) },
+		"3 channels into 4 by 2":       func(m *sdk.ModelBuilder, x sdk.Node) { m.Conv("c", x, sdk.ConvOptions{Out: 4, Kernel: 1, Groups: 2}) },
+		"below 1, not 1":               func(m *sdk.ModelBuilder, x sdk.Node) { m.Dropout("d", x, 1) },
+		"wants tokens, not":            func(m *sdk.ModelBuilder, x sdk.Node) { m.TokenOrder("o", x) },
+		"wants a shape and a start":    func(m *sdk.ModelBuilder, x sdk.Node) { m.Learned("l", sdk.LearnedOptions{}) },
+		"wants tokens and a vector of": func(m *sdk.ModelBuilder, x sdk.Node) { m.Gather("g", x, x) },
+		"impossible geometry over": func(m *sdk.ModelBuilder, x sdk.Node) {
+			m.ConvTranspose("c", x, sdk.ConvTransposeOptions{Out: 1, Kernel: 2, OutputPadding: 1})
 		},
 		"pools over space; its":     func(m *sdk.ModelBuilder, x sdk.Node) { m.GlobalAveragePool("q", m.GlobalAveragePool("p", x)) },
 		"layer c has an impossible": func(m *sdk.ModelBuilder, x sdk.Node) { m.Conv("c", x, sdk.ConvOptions{Out: 1}); m.Relu("", x) }, // the first mistake
@@ -78,12 +93,61 @@ func TestModelMistakes(t *testing.T) {
 	}
 }
 
+// A model asks for the oldest opset that has its layers.
+func TestModelOpset(t *testing.T) {
+	for want, build := range map[string]func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node{
+		"1 conv": func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node {
+			return m.Conv("c", x, sdk.ConvOptions{Out: 6, Kernel: 1})
+		},
+		"1 add": func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node { return m.Add("a", x, x) },
+		"1 linear": func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node {
+			return m.Linear("l", m.GlobalAveragePool("p", x), sdk.LinearOptions{Out: 2})
+		},
+		"2 conv": func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node {
+			return m.Conv("c", x, sdk.ConvOptions{Out: 6, Kernel: 1, Groups: 3})
+		},
+		"2 add":    func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node { return m.Add("a", x, m.GlobalAveragePool("p", x)) },
+		"2 linear": func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node { return m.Linear("l", x, sdk.LinearOptions{Out: 2}) },
+		"2 gelu":   func(m *sdk.ModelBuilder, x sdk.Node) sdk.Node { return m.Gelu("g", x) },
+	} {
+		m := sdk.NewModel([]int64{8, 8, 3})
+		m.Output("out", build(m, m.Input()))
+		if model, err := m.Model(); err != nil || fmt.Sprint(model.Opset) != want[:1] {
+			t.Errorf("%s: opset %d, %v", want, model.GetOpset(), err)
+		}
+	}
+}
+
+// Vectors are left out of weight decay where the author says so, and running statistics are nobody's business.
+func TestDecayMatricesOnly(t *testing.T) {
+	for _, only := range []bool{false, true} {
+		m := sdk.NewModel([]int64{8, 8, 3})
+		if only {
+			m.DecayMatricesOnly()
+		}
+		x := m.BatchNorm("n", m.Conv("c", m.Input(), sdk.ConvOptions{Out: 6, Kernel: 1, Bias: true}), sdk.BatchNormOptions{})
+		m.Output("out", x)
+		model, err := m.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range model.Parameters {
+			if want := only && p.Name != "c.weight" && !p.Buffer; p.NoDecay != want {
+				t.Errorf("%s: no_decay is %v", p.Name, p.NoDecay)
+			}
+		}
+	}
+}
+
 func TestInitialisers(t *testing.T) {
 	shape := []int64{64, 32, 3, 3}
 	if got, want := sdk.HeFanOut(shape).GetNormal(), math.Sqrt(2.0/(64*9)); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if got, want := sdk.FanInUniform(shape).GetUniform(), 1/math.Sqrt(32*9); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got, want := sdk.XavierUniform(shape).GetUniform(), math.Sqrt(6./(96*9)); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
