@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
 // example gives a file of a script in testdata.
@@ -220,6 +221,28 @@ func BenchmarkLoadWrong(b *testing.B) {
 	for b.Loop() {
 		if _, err := Load(file, Options{Schemas: fakes}); err == nil {
 			b.Fatal("no fault")
+		}
+	}
+}
+
+// A component named on the command line is checked in the same words, and completed.
+func TestConfigure(t *testing.T) {
+	c, err := Configure(fakes, protocol.Kind_ENCODER, "resnet.r18", "{}")
+	if err != nil || c.Plugin != "resnet" || c.Local != "r18" || len(c.Config) < 2 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	for _, bad := range []struct {
+		kind              protocol.Kind
+		name, text, wants string
+	}{
+		{protocol.Kind_ENCODER, "resnet18", "{}", `no installed plugin has a component "resnet18"`},
+		{protocol.Kind_OBJECTIVE, "resnet.r18", "{}", "is an encoder"},
+		{protocol.Kind_ENCODER, "resnet.r18", "{cuont: 1}", "there is no such field"},
+		{protocol.Kind_ENCODER, "resnet.r18", "{", "cannot be read"},
+	} {
+		_, err := Configure(fakes, bad.kind, bad.name, bad.text)
+		if err == nil || !strings.Contains(err.Error(), bad.wants) || fault.KindOf(err) != fault.Config {
+			t.Errorf("%s %s: %v", bad.name, bad.text, err)
 		}
 	}
 }
