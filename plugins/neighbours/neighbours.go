@@ -68,53 +68,12 @@ func (s *search) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error)
 	if len(state) != 1 || len(state[0].Shape) != 2 || state[0].Shape[1] != width || len(state[0].F32) == 0 {
 		return nil, sdk.DataError{What: "the stored neighbours are damaged or of another width", Advice: "run the task again with --fresh"}
 	}
-	base, kept := state[0].F32, state[0].Shape[0]
-	rows, top := x.Shape[0], min(s.Top, kept)
-	best := nearest{top: top, row: make([]int64, rows*top), similarity: make([]float32, rows*top), found: make([]int, rows)}
-	queries := sdk.UnitRows(x.F32, width)
-	const lines, columns = 64, 4096 // a block of products: one megabyte
-	products := make([]float32, lines*columns)
-	for q := 0; q < rows; q += lines {
-		m := min(lines, rows-q)
-		for b := 0; b < kept; b += columns {
-			n := min(columns, kept-b)
-			sdk.MatMulNT(m, n, width, queries[q*width:], base[b*width:], products)
-			for i := range m {
-				best.merge(q+i, b, products[i*n:(i+1)*n])
-			}
-		}
-	}
+	rows, top := x.Shape[0], min(s.Top, state[0].Shape[0])
+	row, similarity := sdk.Nearest(width, state[0].F32, sdk.UnitRows(x.F32, width), top)
 	return []sdk.Tensor{
-		{Name: "neighbour", Shape: []int{rows, top}, I64: best.row},
-		{Name: "similarity", Shape: []int{rows, top}, F32: best.similarity},
+		{Name: "neighbour", Shape: []int{rows, top}, I64: row},
+		{Name: "similarity", Shape: []int{rows, top}, F32: similarity},
 	}, nil
-}
-
-// nearest keeps the top rows of each query in descending order of similarity, earlier rows first among equals.
-type nearest struct {
-	top        int
-	row        []int64
-	similarity []float32
-	found      []int
-}
-
-// merge offers the rows first, first+1, … to a query.
-func (n *nearest) merge(query, first int, similarity []float32) {
-	row, best := n.row[query*n.top:(query+1)*n.top], n.similarity[query*n.top:(query+1)*n.top]
-	found := n.found[query]
-	for j, s := range similarity {
-		if found == n.top && s <= best[found-1] {
-			continue
-		}
-		at := min(found, n.top-1)
-		for at > 0 && best[at-1] < s {
-			best[at], row[at] = best[at-1], row[at-1]
-			at--
-		}
-		best[at], row[at] = s, int64(first+j)
-		found = min(found+1, n.top)
-	}
-	n.found[query] = found
 }
 
 // Score with a label gives the mean share of neighbours of the query's own class; without one, the mean similarity.
