@@ -26,6 +26,7 @@ func Plugin() sdk.Plugin {
 		component("r18", "ResNet-18: 8 basic blocks", [4]int{2, 2, 2, 2}, false),
 		component("r34", "ResNet-34: 16 basic blocks", [4]int{3, 4, 6, 3}, false),
 		component("r50", "ResNet-50: 16 bottleneck blocks", [4]int{3, 4, 6, 3}, true),
+		component("r101", "ResNet-101: 33 bottleneck blocks", [4]int{3, 4, 23, 3}, true),
 	}}
 }
 
@@ -44,21 +45,21 @@ type network struct {
 // Describe gives the network for samples of the shape input: "features" is the last map, [spatial/(8·stem stride)…,
 // channels], "representation" its mean over space.
 func (n *network) Describe(input []int64) (*sdk.Model, error) {
-	rank := len(input) - 1
-	if rank < 1 || rank > 3 {
-		return nil, sdk.ConfigError{What: fmt.Sprintf("a residual network wants one to three spatial axes and bands, not the shape %v", input)}
+	space, err := sdk.SpaceOf("a residual network", input)
+	if err != nil {
+		return nil, err
 	}
 	stride := int64(8) // of stages 2 to 4
 	if n.Stem == "imagenet" {
 		stride = 32
 	}
-	for _, size := range input[:rank] {
+	for _, size := range space {
 		if size < stride {
 			advice := "use larger samples"
 			if n.Stem == "imagenet" && size >= 8 {
 				advice = `use stem: "small", which keeps the resolution, or larger samples`
 			}
-			return nil, sdk.FieldError{Field: "stem", What: fmt.Sprintf("samples of %s are too small: with the stem %q a pixel of the last map stands for %d, and an axis has %d", extent(input[:rank]), n.Stem, stride, size), Advice: advice}
+			return nil, sdk.FieldError{Field: "stem", What: fmt.Sprintf("samples of %s are too small: with the stem %q a pixel of the last map stands for %d, and an axis has %d", sdk.SizeText(space), n.Stem, stride, size), Advice: advice}
 		}
 	}
 	m := sdk.NewModel(input)
@@ -75,18 +76,6 @@ func (n *network) Describe(input []int64) (*sdk.Model, error) {
 	m.Output("features", x)
 	m.Output("representation", m.GlobalAveragePool("avgpool", x))
 	return m.Model()
-}
-
-// extent writes axes as people do: 64×64.
-func extent(axes []int64) string {
-	text := ""
-	for i, n := range axes {
-		if i > 0 {
-			text += "×"
-		}
-		text += fmt.Sprint(n)
-	}
-	return text
 }
 
 func (n *network) stem(m *sdk.ModelBuilder) sdk.Node {

@@ -1,14 +1,16 @@
 package resnet_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/asterism-ssl/asterism/core/engine/enginetest"
+	"github.com/asterism-ssl/asterism/core/engine/native"
+	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/plugins/resnet"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sdk/sdktest"
@@ -22,6 +24,7 @@ func Example() {
 	// r18 ResNet-18: 8 basic blocks
 	// r34 ResNet-34: 16 basic blocks
 	// r50 ResNet-50: 16 bottleneck blocks
+	// r101 ResNet-101: 33 bottleneck blocks
 }
 
 func describe(t testing.TB, name, config string, input ...int64) *sdk.Model {
@@ -35,27 +38,26 @@ func describe(t testing.TB, name, config string, input ...int64) *sdk.Model {
 
 // Names and shapes of parameters and buffers are torchvision's.
 func TestParametersAreTorchvisions(t *testing.T) {
-	text, err := os.ReadFile("testdata/golden.json")
-	if err != nil {
-		t.Fatal(err)
+	for name, want := range enginetest.Read(t, "testdata/golden.json").Whole {
+		want.Check(t, describe(t, name, `{}`, 64, 64, 3))
 	}
-	var want map[string][][2]any
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
-	for name, parameters := range want {
-		var expected, got []string
-		for _, p := range parameters {
-			expected = append(expected, fmt.Sprint(p[0], p[1]))
-		}
-		for _, p := range describe(t, name, `{}`, 64, 64, 3).Parameters {
-			got = append(got, fmt.Sprint(p.Name, p.Shape))
-		}
-		slices.Sort(expected)
-		slices.Sort(got)
-		if !slices.Equal(got, expected) {
-			t.Errorf("%s:\n%v\ninstead of\n%v", name, got, expected)
-		}
+}
+
+// Small networks give PyTorch's representations and gradients in one to three dimensions.
+func TestAgreesWithPyTorch(t *testing.T) {
+	golden := enginetest.Read(t, "testdata/golden.json").Cases
+	for name, config := range map[string]string{
+		"r18 imagenet 2D": `{width: 8}`,
+		"r18 small 3D":    `{width: 4, stem: "small"}`,
+		"r18 imagenet 3D": `{width: 4}`,
+		"r34 small 1D":    `{width: 8, stem: "small"}`,
+		"r50 paper 2D":    `{width: 4, stem: "paper"}`,
+		"r50 imagenet 1D": `{width: 4}`,
+		"r101 paper 3D":   `{width: 4, stem: "paper"}`,
+	} {
+		component, _, _ := strings.Cut(name, " ")
+		c := golden[name]
+		c.Check(t, native.New(), name, describe(t, component, config, c.Input[1:]...))
 	}
 }
 
@@ -81,38 +83,6 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// shape follows the model's layers and gives the shape of an output, by the arithmetic of PyTorch's documentation.
-func shape(t testing.TB, m *sdk.Model, output string) []int64 {
-	t.Helper()
-	shapes := map[string][]int64{"input": m.Input}
-	weights := map[string][]int64{}
-	for _, p := range m.Parameters {
-		weights[p.Name] = p.Shape
-	}
-	for _, l := range m.Layers {
-		in := shapes[l.Inputs[0]]
-		out := slices.Clone(in)
-		last := len(in) - 1
-		if c := l.GetConv(); c != nil {
-			w := weights[c.Weight]
-			for i := range last {
-				out[i] = (in[i]+2*c.Padding[i]-c.Dilation[i]*(w[2+i]-1)-1)/c.Stride[i] + 1
-			}
-			out[last] = w[0]
-		} else if p := l.GetMaxPool(); p != nil {
-			for i := range last {
-				out[i] = (in[i]+2*p.Padding[i]-p.Kernel[i])/p.Stride[i] + 1
-			}
-		} else if l.GetGlobalAveragePool() != nil {
-			out = in[last:]
-		} else if l.GetAdd() != nil && !slices.Equal(in, shapes[l.Inputs[1]]) {
-			t.Fatalf("%s adds %v and %v", l.Name, in, shapes[l.Inputs[1]])
-		}
-		shapes[l.Name] = out
-	}
-	return shapes[m.Outputs[output]]
-}
-
 func TestShapes(t *testing.T) {
 	for _, c := range []struct {
 		name, config string
@@ -126,11 +96,14 @@ func TestShapes(t *testing.T) {
 		{"r18", `{stem: "small", width: 16}`, []int64{150, 2}, []int64{19, 128}},
 		{"r18", `{width: 4}`, []int64{64, 64, 64, 1}, []int64{2, 2, 2, 32}},
 	} {
-		m := describe(t, c.name, c.config, c.input...)
-		if got := shape(t, m, "features"); !slices.Equal(got, c.features) {
+		g, err := model.Check(describe(t, c.name, c.config, c.input...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.Outputs["features"].Shape; !slices.Equal(got, c.features) {
 			t.Errorf("%s %s of %v: features %v, not %v", c.name, c.config, c.input, got, c.features)
 		}
-		if got := shape(t, m, "representation"); !slices.Equal(got, c.features[len(c.features)-1:]) {
+		if got := g.Outputs["representation"].Shape; !slices.Equal(got, c.features[len(c.features)-1:]) {
 			t.Errorf("%s %s of %v: representation %v", c.name, c.config, c.input, got)
 		}
 	}
