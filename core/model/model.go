@@ -17,26 +17,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
-// Opset is the version of the set of layers that this package knows.
-const Opset = 1
-
 // Input is the name by which layers refer to the sample itself.
 const Input = "input"
-
-// Kind names the operation of a layer.
-type Kind string
-
-// The layers of opset 1.
-const (
-	Conv              Kind = "conv"
-	Linear            Kind = "linear"
-	BatchNorm         Kind = "batch_norm"
-	Relu              Kind = "relu"
-	MaxPool           Kind = "max_pool"
-	GlobalAveragePool Kind = "global_average_pool"
-	Add               Kind = "add"
-	L2Normalise       Kind = "l2_normalise"
-)
 
 // Graph is a checked model description.
 type Graph struct {
@@ -52,12 +34,14 @@ type Graph struct {
 // Layer is one layer with what Check found out about it.
 type Layer struct {
 	*protocol.Layer
-	Kind   Kind
-	From   []*Layer // the layers it reads; nil stands for the model's input
-	Shape  []int64  // of its output for one sample
-	Params []string // the parameters it uses: weight, bias, running mean, running variance, as far as it has them
-	FLOPs  int64    // of one sample; see Graph.FLOPs
-	graph  *Graph
+	Kind    Kind
+	From    []*Layer // the layers it reads; nil stands for the model's input
+	Shape   []int64  // of its output for one sample: at most three dimensions of space and the channels
+	Params  []string // the parameters it uses: weight, bias, running mean, running variance, as far as it has them
+	Axis    int      // of concat and slice: the axis of a sample, counted from the first
+	Indices int64    // of a layer that gives indices (token_order, or a slice of one): they are distinct and below this; else 0
+	FLOPs   int64    // of one sample; see Graph.FLOPs
+	graph   *Graph
 }
 
 // InShape is the shape of the layer's input i for one sample.
@@ -102,8 +86,9 @@ func (g *Graph) Buffers() int64 {
 	return n
 }
 
-// FLOPs counts the operations of one sample forward, a multiply-add as two, in convolutions and linear layers. As in
-// the literature's figures (ResNet-50 at 224×224: 8.2 GFLOP), normalisation, activation and pooling are left out.
+// FLOPs counts the operations of one sample forward, a multiply-add as two, in convolutions, linear layers and the two
+// products of attention. As in the literature's figures (ResNet-50 at 224×224: 8.2 GFLOP), normalisation, activation and
+// pooling are left out.
 func (g *Graph) FLOPs() int64 {
 	var n int64
 	for _, l := range g.Layers {

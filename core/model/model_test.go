@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestEveryDefectIsNamed(t *testing.T) {
 		say   string
 		kind  fault.Kind
 	}{
-		"opset":         {func(m *protocol.Model) { m.Opset = 2 }, "asks for opset 2", fault.Plugin},
+		"opset":         {func(m *protocol.Model) { m.Opset = 3 }, "asks for opset 3", fault.Plugin},
 		"no op":         {func(m *protocol.Model) { m.Layers[2].Op = nil }, `layer "relu" has no operation`, fault.Plugin},
 		"order":         {func(m *protocol.Model) { m.Layers[0].Inputs[0] = "pool" }, `layer "conv" reads "pool", which comes after it`, fault.Plugin},
 		"itself":        {func(m *protocol.Model) { m.Layers[2].Inputs[0] = "relu" }, `layer "relu" reads "relu", which comes after it`, fault.Plugin},
@@ -84,10 +85,39 @@ func TestEveryDefectIsNamed(t *testing.T) {
 		"zero stride":   {func(m *protocol.Model) { m.Layers[0].GetConv().Stride[0] = 0 }, `stride [0 2] must have values of at least 1`, fault.Plugin},
 		"epsilon":       {func(m *protocol.Model) { m.Layers[1].GetBatchNorm().Epsilon = 0 }, `epsilon 0 must be positive`, fault.Plugin},
 		"add":           {func(m *protocol.Model) { m.Layers[3].Inputs[0] = "input" }, `have the shapes [8 8 3] and [4 4 4]`, fault.Plugin},
-		"linear on map": {func(m *protocol.Model) { m.Layers[5].Inputs[0] = "sum" }, `layer "fc" (linear) reads a map`, fault.Plugin},
+		"linear on map": {func(m *protocol.Model) { m.Layers[5].Inputs[0] = "sum" }, `layer "fc" (linear): reading a map or tokens is of opset 2, and the description asks for opset 1`, fault.Plugin},
 		"input too small": {func(m *protocol.Model) { m.Input = []int64{1, 1, 3}; m.Layers[0].GetConv().Padding = []int64{0, 0} },
 			`layer "conv" (conv): its window of [3 3] does not fit into the input [1 1 3]`, fault.Config},
-		"huge": {func(m *protocol.Model) { m.Input = []int64{1 << 24, 1 << 24, 3} }, `values`, fault.Plugin},
+		"rank of the input": {func(m *protocol.Model) { m.Input = []int64{8, 8, 8, 8, 3} }, `the model's input [8 8 8 8 3] has 5 dimensions`, fault.Plugin},
+		"no input":          {func(m *protocol.Model) { m.Input = nil }, `the model's input []: it has no dimensions`, fault.Plugin},
+		"layers":            {func(m *protocol.Model) { m.Layers = make([]*protocol.Layer, 1<<16+1) }, `the model has 65537 layers, at most 65536 are allowed`, fault.Plugin},
+		"nameless layer":    {func(m *protocol.Model) { m.Layers[2].Name = "" }, `layer 2 has no name`, fault.Plugin},
+		"nil layer":         {func(m *protocol.Model) { m.Layers[2] = nil }, `layer 2 has no name`, fault.Plugin},
+		"nameless array":    {func(m *protocol.Model) { m.Parameters[1].Name = "" }, `parameter 1 has no name`, fault.Plugin},
+		"arrays":            {func(m *protocol.Model) { m.Parameters[1].Name = "conv.weight" }, `two parameters are named "conv.weight"`, fault.Plugin},
+		"empty array":       {func(m *protocol.Model) { m.Parameters[1].Shape[0] = 0 }, `parameter "bn.weight" of shape [0]: a dimension must be between 1 and 16777216`, fault.Plugin},
+		"deviation": {func(m *protocol.Model) { m.Parameters[0].Init = &protocol.Init{Is: &protocol.Init_Normal{Normal: -1}} },
+			`parameter "conv.weight": its initial standard deviation -1 is negative`, fault.Plugin},
+		"bound": {func(m *protocol.Model) {
+			m.Parameters[0].Init = &protocol.Init{Is: &protocol.Init_Uniform{Uniform: -1}}
+		},
+			`parameter "conv.weight": its initial bound -1 is negative`, fault.Plugin},
+		"constant": {func(m *protocol.Model) {
+			m.Parameters[0].Init = &protocol.Init{Is: &protocol.Init_Constant{Constant: 1e60}}
+		},
+			`parameter "conv.weight": its initial constant 1e+60 is not a float32`, fault.Plugin},
+		"shared statistics": {func(m *protocol.Model) { m.Layers[1].GetBatchNorm().RunningVar = "bn.running_mean" },
+			`layers "bn" and "bn" both keep running statistics in "bn.running_mean"`, fault.Plugin},
+		"momentum": {func(m *protocol.Model) { m.Layers[1].GetBatchNorm().Momentum = 2 }, `layer "bn" (batch_norm): momentum 2 must be between 0 and 1`, fault.Plugin},
+		"nothing to pool": {func(m *protocol.Model) {
+			m.Layers[5] = &protocol.Layer{Name: "fc", Inputs: []string{"pool"}, Op: m.Layers[4].Op}
+		},
+			`layer "fc" (global_average_pool) reads a vector; there is nothing to pool`, fault.Plugin},
+		"epsilon of a length": {func(m *protocol.Model) {
+			m.Layers[2].Op = &protocol.Layer_L2Normalise{L2Normalise: &protocol.L2Normalise{}}
+		}, `layer "relu" (l2_normalise): epsilon 0 must be positive`, fault.Plugin},
+		"nameless output": {func(m *protocol.Model) { m.Outputs[""] = "fc" }, `an output has no name`, fault.Plugin},
+		"huge":            {func(m *protocol.Model) { m.Input = []int64{1 << 24, 1 << 24, 3} }, `values`, fault.Plugin},
 	} {
 		m := small()
 		c.spoil(m)
@@ -109,12 +139,39 @@ func TestEveryDefectIsNamed(t *testing.T) {
 func FuzzCheck(f *testing.F) {
 	seed, _ := proto.Marshal(small())
 	f.Add(seed)
+	for _, s := range samples() {
+		seed, _ := proto.Marshal(s.model())
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m protocol.Model
-		if proto.Unmarshal(b, &m) == nil {
-			if g, err := model.Check(&m); (g == nil) == (err == nil) {
-				t.Fatalf("graph %v with error %v", g, err)
+		if proto.Unmarshal(b, &m) != nil {
+			return
+		}
+		g, err := model.Check(&m)
+		if (g == nil) == (err == nil) {
+			t.Fatalf("graph %v with error %v", g, err)
+		}
+		if g == nil {
+			return
+		}
+		// What engines rely on.
+		for _, l := range g.Layers {
+			if n := len(l.Shape); n < 1 || n > 4 || slices.Min(l.Shape) < 1 || model.Size(l.Shape) < 1 {
+				t.Fatalf("layer %q (%s) has the shape %v", l.Name, l.Kind, l.Shape)
 			}
+			if l.FLOPs < 0 || l.Axis < 0 || len(l.From) > 0 && l.Axis >= len(l.InShape(0)) {
+				t.Fatalf("layer %q (%s) has %d FLOPs and the axis %d", l.Name, l.Kind, l.FLOPs, l.Axis)
+			}
+			if (l.Kind == model.GatherTokens || l.Kind == model.ScatterTokens) && (l.From[1] == nil || l.From[1].Indices < 1) {
+				t.Fatalf("layer %q (%s) has indices from anywhere", l.Name, l.Kind)
+			}
+			if l.Kind == model.GatherTokens && l.From[1].Indices > l.InShape(0)[0] || l.Kind == model.ScatterTokens && l.From[1].Indices > l.Shape[0] {
+				t.Fatalf("layer %q (%s) has indices that point outside", l.Name, l.Kind)
+			}
+		}
+		if g.FLOPs() < 0 {
+			t.Fatalf("%d FLOPs", g.FLOPs())
 		}
 	})
 }
