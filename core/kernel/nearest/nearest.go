@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	queryBlock = 64   // queries that share a reading of the table
-	rowBlock   = 4096 // with them a product of one megabyte
-	group      = 16   // queries of one task of the selection: a cache line of products
+	queryBlock = 64      // queries that share a reading of the table
+	blockSize  = 1 << 18 // products of a block: one megabyte
+	group      = 16      // queries of one task of the selection: a cache line of products
 )
 
 // Search gives, for each query of queries [m, width], the top rows of rows [n, width] with the greatest products, greatest
@@ -26,12 +26,13 @@ func Search(p *kernel.Pool, width int, rows, queries []float32, top int) (row []
 		return nil, nil
 	}
 	row, product = make([]int64, m*top), make([]float32, m*top)
-	products := make([]float32, min(m, queryBlock)*min(n, rowBlock))
+	products := make([]float32, min(blockSize, min(m, queryBlock)*n))
 	for q := 0; q < m; q += queryBlock {
 		lines := min(queryBlock, m-q)
+		count := blockSize / lines
 		s := selection{top: top, lines: lines, row: row[q*top:], product: product[q*top:]}
-		for r := 0; r < n; r += rowBlock {
-			s.first, s.count = r, min(rowBlock, n-r)
+		for r := 0; r < n; r += count {
+			s.first, s.count = r, min(count, n-r)
 			s.products = products[:s.count*lines]
 			p.MatMulNT(s.count, lines, width, rows[r*width:(r+s.count)*width], queries[q*width:(q+lines)*width], s.products)
 			p.Do((lines+group-1)/group, s.keep)
