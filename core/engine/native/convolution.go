@@ -8,7 +8,7 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Convolutions and linear layers.
+// Convolutions, and what linear layers share with them.
 const (
 	opConv       kind = "conv"       // x, w, [bias] → y; a linear layer is the convolution of rank 0
 	opConvInput  kind = "conv dx"    // dy, w → dx
@@ -27,15 +27,14 @@ func init() {
 			Stride: ints(c.Stride), Pad: ints(c.Padding), Dilation: ints(c.Dilation)}
 		return o.product(b.shaped(l.Shape), in[0], w, b.param(c.Bias))
 	}
-	lowerings[model.Linear] = func(b *lowering, o op, l *model.Layer, in []*gorgonia.Node) (*gorgonia.Node, error) {
-		w := b.param(l.GetLinear().Weight)
-		o.kind, o.conv = opConv, kernel.Linear(b.batch, o.channels, w.Shape()[0])
-		return o.product(b.shaped(l.Shape), in[0], w, b.param(l.GetLinear().Bias))
-	}
 	operators[opConv] = &operator{
 		wrt: []bool{true, true, true},
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) {
-			d.set(1, opConvWeight, in[0], grad)
+			if d.op.unit {
+				d.set(1, opUnitWeight, in[0], grad, in[1])
+			} else {
+				d.set(1, opConvWeight, in[0], grad)
+			}
 			d.set(0, opConvInput, grad, in[1])
 			if len(in) == 3 {
 				d.set(2, opColumnSum, grad)
@@ -47,16 +46,16 @@ func init() {
 			if len(i.in) == 3 {
 				bias = i.in[2].data
 			}
-			return func(b int) { p.ConvForward(with(o.conv, b), x.at(b), w, bias, out.at(b)) }
+			return func(b int) { p.ConvForward(o.geometry(b), x.at(b), w, bias, out.at(b)) }
 		},
 	}
 	operators[opConvInput] = &operator{run: func(n *network, q *passPlan, i *instruction) func(b int) {
 		p, o, dy, w, out := n.pool, i.op, i.in[0], n.packed(q, i, true), i.out
-		return func(b int) { p.ConvInputGradient(with(o.conv, b), dy.at(b), w, out.at(b)) }
+		return func(b int) { p.ConvInputGradient(o.geometry(b), dy.at(b), w, out.at(b)) }
 	}}
 	operators[opConvWeight] = &operator{fixed: true, adds: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, o, x, dy, out, scratch := n.pool, i.op, i.in[0], i.in[1], i.out, n.slabs.scratch
-		return func(b int) { p.ConvWeightGradient(with(o.conv, b), x.at(b), dy.at(b), out.data, scratch) }
+		return func(b int) { p.ConvWeightGradient(o.geometry(b), x.at(b), dy.at(b), out.data, scratch) }
 	}}
 	operators[opColumnSum] = &operator{fixed: true, adds: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, dy, out := n.pool, i.in[0], i.out
@@ -72,6 +71,14 @@ func (o op) product(out tensor.Shape, x, w, bias *gorgonia.Node) (*gorgonia.Node
 	return apply(o, out, x, w, bias)
 }
 
+// geometry is that of a convolution, or of a linear layer on each row, for b samples.
+func (o *op) geometry(b int) kernel.Geometry {
+	if len(o.conv.Kernel) == 0 {
+		b *= o.rows
+	}
+	return with(o.conv, b)
+}
+
 // with is the geometry for b samples.
 func with(g kernel.Geometry, b int) kernel.Geometry {
 	g.Batch = b
@@ -80,5 +87,5 @@ func with(g kernel.Geometry, b int) kernel.Geometry {
 
 // packed gives the packed weights of an instruction.
 func (n *network) packed(q *passPlan, i *instruction, backward bool) []float32 {
-	return n.packs[packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, backward}].data
+	return n.packs[packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, backward, i.unit}].data
 }

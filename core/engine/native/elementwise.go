@@ -35,10 +35,6 @@ func init() {
 		return func(b int) { p.ReLUBackward(in[1].at(b), in[0].at(b), i.out.at(b)) }
 	}}
 
-	lowerings[model.Add] = func(b *lowering, o op, l *model.Layer, in []*gorgonia.Node) (*gorgonia.Node, error) {
-		o.kind = opAdd
-		return apply(o, b.shaped(l.Shape), in[0], in[1])
-	}
 	operators[opAdd] = &operator{
 		wrt:  []bool{true, true},
 		diff: func(d *derivation, _ gorgonia.Nodes, _, grad *gorgonia.Node) { d.nodes[0], d.nodes[1] = grad, grad },

@@ -118,6 +118,9 @@ func (n *network) pack(packs []*pack) {
 			slab = n.slabs.momentum
 		}
 		w := n.params[p.weight].of(slab)
+		if p.unit {
+			w = n.unitRows(p.geometry, w)
+		}
 		if p.backward {
 			n.pool.PackInputGradient(p.data, p.geometry, w)
 		} else {

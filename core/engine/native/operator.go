@@ -21,12 +21,16 @@ type kind string
 type operator struct {
 	// wrt tells which inputs have a gradient; those beyond its end have none.
 	wrt []bool
+	// every says that all inputs have one, however many there are.
+	every bool
 	// diff makes the gradients of the inputs from the gradient of the output.
 	diff func(d *derivation, in gorgonia.Nodes, out, grad *gorgonia.Node)
 	// fixed says that the size of the output does not grow with the batch.
 	fixed bool
 	// adds says that the output is added to what is there: the gradient of a parameter.
 	adds bool
+	// view says that the output is the memory of the input: nothing is computed.
+	view bool
 	// side says that it is the second output of what reads it; see pair.
 	side bool
 	// onto gives the inputs that the output w may overwrite.
@@ -65,6 +69,10 @@ type op struct {
 	conv     kernel.Geometry // of convolutions and poolings, with the whole batch
 	norm     batchNorm
 	epsilon  float32
+	unit     bool         // of linear layers: the rows of the weight are divided by their lengths
+	shared   bool         // the last input is a parameter, the same for every sample
+	piece    piece        // of concat and slice
+	picks    kernel.Picks // of gather and scatter, for any number of samples
 }
 
 var errNotRun = errors.New("an operator of the native engine is computed by its executor, not by Gorgonia")
@@ -107,6 +115,9 @@ func (o *op) Hashcode() uint32 {
 func (o *op) DiffWRT(inputs int) []bool {
 	wrt := make([]bool, inputs)
 	copy(wrt, operators[o.kind].wrt)
+	for i := range wrt {
+		wrt[i] = wrt[i] || operators[o.kind].every
+	}
 	return wrt
 }
 

@@ -46,6 +46,7 @@ type packKey struct {
 	weight   string
 	momentum bool
 	backward bool
+	unit     bool // each row is divided by its length
 }
 
 type pack struct {
@@ -109,7 +110,10 @@ func (l *plan) needs(q *passPlan) {
 	for n, i := range q.instructions {
 		switch i.kind {
 		case opConv, opConvInput:
-			k := packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, i.kind == opConvInput}
+			k := packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, i.kind == opConvInput, i.unit}
+			if k.unit {
+				l.scratch = max(l.scratch, unitScratch(i.conv))
+			}
 			if l.packs[k] == nil {
 				size := kernel.PackedForwardLen(i.conv)
 				if k.backward {
@@ -144,7 +148,7 @@ func (l *plan) price() {
 	for _, q := range l.passes {
 		for _, i := range q.instructions {
 			switch i.kind {
-			case opConv, opConvInput, opConvWeight:
+			case opConv, opConvInput, opConvWeight, opUnitWeight:
 				l.cost.StepFLOPs += i.conv.FLOPs()
 			}
 		}

@@ -10,14 +10,14 @@ import (
 )
 
 // randomModel is a graph of layers that may read any earlier value, several times or never: fan-outs, unused layers,
-// activations of sums of norms, norms of activations, one map added to itself.
+// activations of sums of norms, norms of activations, one map added to itself, views of views.
 func randomModel(t *rapid.T) *protocol.Model {
 	const channels = 3
 	b := newBuilder(4, 4, channels)
 	names := []string{b.conv("c", "input", channels, channels, 3, 1, 1)}
 	for i := range rapid.IntRange(1, 12).Draw(t, "layers") {
 		name, from := fmt.Sprintf("l%d", i), rapid.SampledFrom(names).Draw(t, "from")
-		switch rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit"}).Draw(t, "kind") {
+		switch rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit", "linear", "gate", "place", "swap", "stop", "mask"}).Draw(t, "kind") {
 		case "conv":
 			b.conv(name, from, channels, channels, 3, 1, 1)
 		case "norm":
@@ -31,6 +31,34 @@ func randomModel(t *rapid.T) *protocol.Model {
 			b.Layers[len(b.Layers)-1].GetMaxPool().Stride = repeat(1, 2)
 		case "unit":
 			b.unit(name, from)
+		case "linear":
+			b.linearOf(name, b.param(name+".weight", uniform(1), channels, channels), "", from, rapid.Bool().Draw(t, "unit norm"))
+		case "gate": // by another map, or by channels of it
+			gate := b.unit(name+".unit", rapid.SampledFrom(names).Draw(t, "other"))
+			if rapid.Bool().Draw(t, "channels") {
+				gate = b.mean(name+".mean", gate)
+			}
+			b.combine("multiply", name, from, gate)
+		case "place": // learned values, on one side or the other
+			shape := rapid.SampledFrom([][]int64{{channels}, {4, channels}, {4, 4, channels}}).Draw(t, "shape")
+			value := b.learned(name+".learned", b.param(name+".value", uniform(1), shape...))
+			if len(shape) == 3 && rapid.Bool().Draw(t, "first") {
+				from, value = value, from
+			}
+			b.combine(rapid.SampledFrom([]string{"add", "multiply"}).Draw(t, "op"), name, from, value)
+		case "swap": // the halves along an axis
+			axis := rapid.Int64Range(0, 1).Draw(t, "axis")
+			b.concat(name, axis, b.slice(name+".second", from, axis, 2, 2), b.slice(name+".first", from, axis, 0, 2))
+		case "stop":
+			b.stop(name, from)
+		case "mask": // some tokens stand among a learned one, or the mean
+			tokens := b.reshape(name+".tokens", from, 16, channels)
+			some := b.slice(name+".some", b.order(name+".order", tokens), 0, 3, 7)
+			filling := b.mean(name+".mean", tokens)
+			if rapid.Bool().Draw(t, "learned") {
+				filling = b.learned(name+".filling", b.param(name+".mask", uniform(1), channels))
+			}
+			b.reshape(name, b.scatter(name+".all", 16, b.gather(name+".seen", tokens, some), some, filling), 4, 4, channels)
 		}
 		names = append(names, name)
 	}

@@ -107,6 +107,7 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 			}
 		}
 	}
+	need(l.input) // though learned values alone may be asked for
 	for _, n := range l.taps {
 		need(n)
 	}
@@ -125,9 +126,13 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 		if !needed[n.ID()] {
 			continue
 		}
+		o, known := n.Op().(*op)
+		if known && operators[o.kind].view {
+			byID[n.ID()] = byID[children(l.graph, n)[0].ID()]
+			continue
+		}
 		v := &value{place: places[n.ID()]}
 		shape := n.Shape()
-		o, known := n.Op().(*op)
 		perSample := v.place != inWeights
 		if known && operators[o.kind].fixed {
 			perSample = false
