@@ -44,26 +44,6 @@ func product7x1AVX512(a *productArgs)
 //go:noescape
 func product8x1AVX512(a *productArgs)
 
-// product9x1AVX512 computes 9 rows × 16 outputs; see productPortable.
-//
-//go:noescape
-func product9x1AVX512(a *productArgs)
-
-// product10x1AVX512 computes 10 rows × 16 outputs; see productPortable.
-//
-//go:noescape
-func product10x1AVX512(a *productArgs)
-
-// product11x1AVX512 computes 11 rows × 16 outputs; see productPortable.
-//
-//go:noescape
-func product11x1AVX512(a *productArgs)
-
-// product12x1AVX512 computes 12 rows × 16 outputs; see productPortable.
-//
-//go:noescape
-func product12x1AVX512(a *productArgs)
-
 // product1x2AVX512 computes 1 rows × 32 outputs; see productPortable.
 //
 //go:noescape
@@ -103,26 +83,6 @@ func product7x2AVX512(a *productArgs)
 //
 //go:noescape
 func product8x2AVX512(a *productArgs)
-
-// product9x2AVX512 computes 9 rows × 32 outputs; see productPortable.
-//
-//go:noescape
-func product9x2AVX512(a *productArgs)
-
-// product10x2AVX512 computes 10 rows × 32 outputs; see productPortable.
-//
-//go:noescape
-func product10x2AVX512(a *productArgs)
-
-// product11x2AVX512 computes 11 rows × 32 outputs; see productPortable.
-//
-//go:noescape
-func product11x2AVX512(a *productArgs)
-
-// product12x2AVX512 computes 12 rows × 32 outputs; see productPortable.
-//
-//go:noescape
-func product12x2AVX512(a *productArgs)
 
 // product1x3AVX512 computes 1 rows × 48 outputs; see productPortable.
 //
@@ -164,11 +124,6 @@ func product7x3AVX512(a *productArgs)
 //go:noescape
 func product8x3AVX512(a *productArgs)
 
-// product9x3AVX512 computes 9 rows × 48 outputs; see productPortable.
-//
-//go:noescape
-func product9x3AVX512(a *productArgs)
-
 // product1x4AVX512 computes 1 rows × 64 outputs; see productPortable.
 //
 //go:noescape
@@ -202,10 +157,169 @@ func product6x4AVX512(a *productArgs)
 // productsAVX512 lists the tiles by width in vectors and height.
 var productsAVX512 = [][]func(*productArgs){
 	nil,
-	{nil, product1x1AVX512, product2x1AVX512, product3x1AVX512, product4x1AVX512, product5x1AVX512, product6x1AVX512, product7x1AVX512, product8x1AVX512, product9x1AVX512, product10x1AVX512, product11x1AVX512, product12x1AVX512},
-	{nil, product1x2AVX512, product2x2AVX512, product3x2AVX512, product4x2AVX512, product5x2AVX512, product6x2AVX512, product7x2AVX512, product8x2AVX512, product9x2AVX512, product10x2AVX512, product11x2AVX512, product12x2AVX512},
-	{nil, product1x3AVX512, product2x3AVX512, product3x3AVX512, product4x3AVX512, product5x3AVX512, product6x3AVX512, product7x3AVX512, product8x3AVX512, product9x3AVX512},
+	{nil, product1x1AVX512, product2x1AVX512, product3x1AVX512, product4x1AVX512, product5x1AVX512, product6x1AVX512, product7x1AVX512, product8x1AVX512},
+	{nil, product1x2AVX512, product2x2AVX512, product3x2AVX512, product4x2AVX512, product5x2AVX512, product6x2AVX512, product7x2AVX512, product8x2AVX512},
+	{nil, product1x3AVX512, product2x3AVX512, product3x3AVX512, product4x3AVX512, product5x3AVX512, product6x3AVX512, product7x3AVX512, product8x3AVX512},
 	{nil, product1x4AVX512, product2x4AVX512, product3x4AVX512, product4x4AVX512, product5x4AVX512, product6x4AVX512},
+}
+
+// product1x1BF16 computes 1 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product1x1BF16(a *productArgs)
+
+// product2x1BF16 computes 2 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product2x1BF16(a *productArgs)
+
+// product3x1BF16 computes 3 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product3x1BF16(a *productArgs)
+
+// product4x1BF16 computes 4 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product4x1BF16(a *productArgs)
+
+// product5x1BF16 computes 5 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product5x1BF16(a *productArgs)
+
+// product6x1BF16 computes 6 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product6x1BF16(a *productArgs)
+
+// product7x1BF16 computes 7 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product7x1BF16(a *productArgs)
+
+// product8x1BF16 computes 8 rows × 16 outputs; see productPortable.
+//
+//go:noescape
+func product8x1BF16(a *productArgs)
+
+// product1x2BF16 computes 1 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product1x2BF16(a *productArgs)
+
+// product2x2BF16 computes 2 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product2x2BF16(a *productArgs)
+
+// product3x2BF16 computes 3 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product3x2BF16(a *productArgs)
+
+// product4x2BF16 computes 4 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product4x2BF16(a *productArgs)
+
+// product5x2BF16 computes 5 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product5x2BF16(a *productArgs)
+
+// product6x2BF16 computes 6 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product6x2BF16(a *productArgs)
+
+// product7x2BF16 computes 7 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product7x2BF16(a *productArgs)
+
+// product8x2BF16 computes 8 rows × 32 outputs; see productPortable.
+//
+//go:noescape
+func product8x2BF16(a *productArgs)
+
+// product1x3BF16 computes 1 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product1x3BF16(a *productArgs)
+
+// product2x3BF16 computes 2 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product2x3BF16(a *productArgs)
+
+// product3x3BF16 computes 3 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product3x3BF16(a *productArgs)
+
+// product4x3BF16 computes 4 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product4x3BF16(a *productArgs)
+
+// product5x3BF16 computes 5 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product5x3BF16(a *productArgs)
+
+// product6x3BF16 computes 6 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product6x3BF16(a *productArgs)
+
+// product7x3BF16 computes 7 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product7x3BF16(a *productArgs)
+
+// product8x3BF16 computes 8 rows × 48 outputs; see productPortable.
+//
+//go:noescape
+func product8x3BF16(a *productArgs)
+
+// product1x4BF16 computes 1 rows × 64 outputs; see productPortable.
+//
+//go:noescape
+func product1x4BF16(a *productArgs)
+
+// product2x4BF16 computes 2 rows × 64 outputs; see productPortable.
+//
+//go:noescape
+func product2x4BF16(a *productArgs)
+
+// product3x4BF16 computes 3 rows × 64 outputs; see productPortable.
+//
+//go:noescape
+func product3x4BF16(a *productArgs)
+
+// product4x4BF16 computes 4 rows × 64 outputs; see productPortable.
+//
+//go:noescape
+func product4x4BF16(a *productArgs)
+
+// product5x4BF16 computes 5 rows × 64 outputs; see productPortable.
+//
+//go:noescape
+func product5x4BF16(a *productArgs)
+
+// product6x4BF16 computes 6 rows × 64 outputs; see productPortable.
+//
+//go:noescape
+func product6x4BF16(a *productArgs)
+
+// productsBF16 lists the tiles by width in vectors and height.
+var productsBF16 = [][]func(*productArgs){
+	nil,
+	{nil, product1x1BF16, product2x1BF16, product3x1BF16, product4x1BF16, product5x1BF16, product6x1BF16, product7x1BF16, product8x1BF16},
+	{nil, product1x2BF16, product2x2BF16, product3x2BF16, product4x2BF16, product5x2BF16, product6x2BF16, product7x2BF16, product8x2BF16},
+	{nil, product1x3BF16, product2x3BF16, product3x3BF16, product4x3BF16, product5x3BF16, product6x3BF16, product7x3BF16, product8x3BF16},
+	{nil, product1x4BF16, product2x4BF16, product3x4BF16, product4x4BF16, product5x4BF16, product6x4BF16},
 }
 
 // gradient1x1AVX512 computes 1 channels × 16 outputs; see gradientPortable.
@@ -248,26 +362,6 @@ func gradient7x1AVX512(a *gradientArgs)
 //go:noescape
 func gradient8x1AVX512(a *gradientArgs)
 
-// gradient9x1AVX512 computes 9 channels × 16 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient9x1AVX512(a *gradientArgs)
-
-// gradient10x1AVX512 computes 10 channels × 16 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient10x1AVX512(a *gradientArgs)
-
-// gradient11x1AVX512 computes 11 channels × 16 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient11x1AVX512(a *gradientArgs)
-
-// gradient12x1AVX512 computes 12 channels × 16 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient12x1AVX512(a *gradientArgs)
-
 // gradient1x2AVX512 computes 1 channels × 32 outputs; see gradientPortable.
 //
 //go:noescape
@@ -307,26 +401,6 @@ func gradient7x2AVX512(a *gradientArgs)
 //
 //go:noescape
 func gradient8x2AVX512(a *gradientArgs)
-
-// gradient9x2AVX512 computes 9 channels × 32 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient9x2AVX512(a *gradientArgs)
-
-// gradient10x2AVX512 computes 10 channels × 32 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient10x2AVX512(a *gradientArgs)
-
-// gradient11x2AVX512 computes 11 channels × 32 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient11x2AVX512(a *gradientArgs)
-
-// gradient12x2AVX512 computes 12 channels × 32 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient12x2AVX512(a *gradientArgs)
 
 // gradient1x3AVX512 computes 1 channels × 48 outputs; see gradientPortable.
 //
@@ -368,11 +442,6 @@ func gradient7x3AVX512(a *gradientArgs)
 //go:noescape
 func gradient8x3AVX512(a *gradientArgs)
 
-// gradient9x3AVX512 computes 9 channels × 48 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient9x3AVX512(a *gradientArgs)
-
 // gradient1x4AVX512 computes 1 channels × 64 outputs; see gradientPortable.
 //
 //go:noescape
@@ -406,10 +475,169 @@ func gradient6x4AVX512(a *gradientArgs)
 // gradientsAVX512 lists the tiles by width in vectors and height.
 var gradientsAVX512 = [][]func(*gradientArgs){
 	nil,
-	{nil, gradient1x1AVX512, gradient2x1AVX512, gradient3x1AVX512, gradient4x1AVX512, gradient5x1AVX512, gradient6x1AVX512, gradient7x1AVX512, gradient8x1AVX512, gradient9x1AVX512, gradient10x1AVX512, gradient11x1AVX512, gradient12x1AVX512},
-	{nil, gradient1x2AVX512, gradient2x2AVX512, gradient3x2AVX512, gradient4x2AVX512, gradient5x2AVX512, gradient6x2AVX512, gradient7x2AVX512, gradient8x2AVX512, gradient9x2AVX512, gradient10x2AVX512, gradient11x2AVX512, gradient12x2AVX512},
-	{nil, gradient1x3AVX512, gradient2x3AVX512, gradient3x3AVX512, gradient4x3AVX512, gradient5x3AVX512, gradient6x3AVX512, gradient7x3AVX512, gradient8x3AVX512, gradient9x3AVX512},
+	{nil, gradient1x1AVX512, gradient2x1AVX512, gradient3x1AVX512, gradient4x1AVX512, gradient5x1AVX512, gradient6x1AVX512, gradient7x1AVX512, gradient8x1AVX512},
+	{nil, gradient1x2AVX512, gradient2x2AVX512, gradient3x2AVX512, gradient4x2AVX512, gradient5x2AVX512, gradient6x2AVX512, gradient7x2AVX512, gradient8x2AVX512},
+	{nil, gradient1x3AVX512, gradient2x3AVX512, gradient3x3AVX512, gradient4x3AVX512, gradient5x3AVX512, gradient6x3AVX512, gradient7x3AVX512, gradient8x3AVX512},
 	{nil, gradient1x4AVX512, gradient2x4AVX512, gradient3x4AVX512, gradient4x4AVX512, gradient5x4AVX512, gradient6x4AVX512},
+}
+
+// gradient1x1BF16 computes 1 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient1x1BF16(a *gradientArgs)
+
+// gradient2x1BF16 computes 2 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient2x1BF16(a *gradientArgs)
+
+// gradient3x1BF16 computes 3 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient3x1BF16(a *gradientArgs)
+
+// gradient4x1BF16 computes 4 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient4x1BF16(a *gradientArgs)
+
+// gradient5x1BF16 computes 5 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient5x1BF16(a *gradientArgs)
+
+// gradient6x1BF16 computes 6 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient6x1BF16(a *gradientArgs)
+
+// gradient7x1BF16 computes 7 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient7x1BF16(a *gradientArgs)
+
+// gradient8x1BF16 computes 8 channels × 16 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient8x1BF16(a *gradientArgs)
+
+// gradient1x2BF16 computes 1 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient1x2BF16(a *gradientArgs)
+
+// gradient2x2BF16 computes 2 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient2x2BF16(a *gradientArgs)
+
+// gradient3x2BF16 computes 3 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient3x2BF16(a *gradientArgs)
+
+// gradient4x2BF16 computes 4 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient4x2BF16(a *gradientArgs)
+
+// gradient5x2BF16 computes 5 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient5x2BF16(a *gradientArgs)
+
+// gradient6x2BF16 computes 6 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient6x2BF16(a *gradientArgs)
+
+// gradient7x2BF16 computes 7 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient7x2BF16(a *gradientArgs)
+
+// gradient8x2BF16 computes 8 channels × 32 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient8x2BF16(a *gradientArgs)
+
+// gradient1x3BF16 computes 1 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient1x3BF16(a *gradientArgs)
+
+// gradient2x3BF16 computes 2 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient2x3BF16(a *gradientArgs)
+
+// gradient3x3BF16 computes 3 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient3x3BF16(a *gradientArgs)
+
+// gradient4x3BF16 computes 4 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient4x3BF16(a *gradientArgs)
+
+// gradient5x3BF16 computes 5 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient5x3BF16(a *gradientArgs)
+
+// gradient6x3BF16 computes 6 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient6x3BF16(a *gradientArgs)
+
+// gradient7x3BF16 computes 7 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient7x3BF16(a *gradientArgs)
+
+// gradient8x3BF16 computes 8 channels × 48 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient8x3BF16(a *gradientArgs)
+
+// gradient1x4BF16 computes 1 channels × 64 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient1x4BF16(a *gradientArgs)
+
+// gradient2x4BF16 computes 2 channels × 64 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient2x4BF16(a *gradientArgs)
+
+// gradient3x4BF16 computes 3 channels × 64 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient3x4BF16(a *gradientArgs)
+
+// gradient4x4BF16 computes 4 channels × 64 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient4x4BF16(a *gradientArgs)
+
+// gradient5x4BF16 computes 5 channels × 64 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient5x4BF16(a *gradientArgs)
+
+// gradient6x4BF16 computes 6 channels × 64 outputs; see gradientPortable.
+//
+//go:noescape
+func gradient6x4BF16(a *gradientArgs)
+
+// gradientsBF16 lists the tiles by width in vectors and height.
+var gradientsBF16 = [][]func(*gradientArgs){
+	nil,
+	{nil, gradient1x1BF16, gradient2x1BF16, gradient3x1BF16, gradient4x1BF16, gradient5x1BF16, gradient6x1BF16, gradient7x1BF16, gradient8x1BF16},
+	{nil, gradient1x2BF16, gradient2x2BF16, gradient3x2BF16, gradient4x2BF16, gradient5x2BF16, gradient6x2BF16, gradient7x2BF16, gradient8x2BF16},
+	{nil, gradient1x3BF16, gradient2x3BF16, gradient3x3BF16, gradient4x3BF16, gradient5x3BF16, gradient6x3BF16, gradient7x3BF16, gradient8x3BF16},
+	{nil, gradient1x4BF16, gradient2x4BF16, gradient3x4BF16, gradient4x4BF16, gradient5x4BF16, gradient6x4BF16},
 }
 
 // copyRows1AVX512 copies rows of 16 values, the last vector under the mask; see copyRowsPortable.
@@ -434,6 +662,56 @@ func copyRows4AVX512(a *copyArgs)
 
 // copiesAVX512 lists the row copies by width in vectors.
 var copiesAVX512 = []func(*copyArgs){nil, copyRows1AVX512, copyRows2AVX512, copyRows3AVX512, copyRows4AVX512}
+
+// copyRows1BF16 interleaves pairs of rows of 16 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows1BF16(a *copyArgs)
+
+// copyRows2BF16 interleaves pairs of rows of 32 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows2BF16(a *copyArgs)
+
+// copyRows3BF16 interleaves pairs of rows of 48 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows3BF16(a *copyArgs)
+
+// copyRows4BF16 interleaves pairs of rows of 64 values, the last vector under the mask; see copyRowsPortable.
+//
+//go:noescape
+func copyRows4BF16(a *copyArgs)
+
+// copiesBF16 lists the row copies by width in vectors.
+var copiesBF16 = []func(*copyArgs){nil, copyRows1BF16, copyRows2BF16, copyRows3BF16, copyRows4BF16}
+
+var loopsAVX512 = loops{
+	add:                   addAVX512,
+	scale:                 scaleAVX512,
+	axpy:                  axpyAVX512,
+	lerp:                  lerpAVX512,
+	fill:                  fillAVX512,
+	relu:                  reluAVX512,
+	reluBackward:          reluBackwardAVX512,
+	sgd:                   sgdAVX512,
+	exp:                   expAVX512,
+	columnMax:             columnMaxAVX512,
+	columnSum:             columnSumAVX512,
+	spread:                spreadAVX512,
+	moments:               momentsAVX512,
+	normalise:             normaliseAVX512,
+	normaliseReLU:         normaliseReLUAVX512,
+	normaliseAdd:          normaliseAddAVX512,
+	normaliseAddReLU:      normaliseAddReLUAVX512,
+	reduce:                reduceAVX512,
+	reduceMasked:          reduceMaskedAVX512,
+	inputGradient:         inputGradientAVX512,
+	inputGradientMasked:   inputGradientMaskedAVX512,
+	inputGradientResidual: inputGradientResidualAVX512,
+	maxPool:               maxPoolAVX512,
+	maxPoolBackward:       maxPoolBackwardAVX512,
+}
 
 // addAVX512 computes, row by row, s2 = s0 + s1.
 //
@@ -555,37 +833,150 @@ func maxPoolAVX512(a *rowArgs)
 //go:noescape
 func maxPoolBackwardAVX512(a *rowArgs)
 
-var loopsAVX512 = loops{
-	add:                   addAVX512,
-	scale:                 scaleAVX512,
-	axpy:                  axpyAVX512,
-	lerp:                  lerpAVX512,
-	fill:                  fillAVX512,
-	relu:                  reluAVX512,
-	reluBackward:          reluBackwardAVX512,
-	sgd:                   sgdAVX512,
-	exp:                   expAVX512,
-	columnMax:             columnMaxAVX512,
-	columnSum:             columnSumAVX512,
-	spread:                spreadAVX512,
-	moments:               momentsAVX512,
-	normalise:             normaliseAVX512,
-	normaliseReLU:         normaliseReLUAVX512,
-	normaliseAdd:          normaliseAddAVX512,
-	normaliseAddReLU:      normaliseAddReLUAVX512,
-	reduce:                reduceAVX512,
-	reduceMasked:          reduceMaskedAVX512,
-	inputGradient:         inputGradientAVX512,
-	inputGradientMasked:   inputGradientMaskedAVX512,
-	inputGradientResidual: inputGradientResidualAVX512,
-	maxPool:               maxPoolAVX512,
-	maxPoolBackward:       maxPoolBackwardAVX512,
+var loopsBF16 = loops{
+	add:                   addBF16,
+	scale:                 scaleBF16,
+	fill:                  fillBF16,
+	relu:                  reluBF16,
+	reluBackward:          reluBackwardBF16,
+	columnSum:             columnSumBF16,
+	spread:                spreadBF16,
+	moments:               momentsBF16,
+	normalise:             normaliseBF16,
+	normaliseReLU:         normaliseReLUBF16,
+	normaliseAdd:          normaliseAddBF16,
+	normaliseAddReLU:      normaliseAddReLUBF16,
+	reduce:                reduceBF16,
+	reduceMasked:          reduceMaskedBF16,
+	inputGradient:         inputGradientBF16,
+	inputGradientMasked:   inputGradientMaskedBF16,
+	inputGradientResidual: inputGradientResidualBF16,
+	maxPool:               maxPoolBF16,
+	maxPoolBackward:       maxPoolBackwardBF16,
+	widen:                 widenBF16,
+	narrow:                narrowBF16,
+	weave:                 weaveBF16,
 }
+
+// addBF16 computes, row by row, s2 = s0 + s1.
+//
+//go:noescape
+func addBF16(a *rowArgs)
+
+// scaleBF16 computes, row by row, s1 = k0·s0.
+//
+//go:noescape
+func scaleBF16(a *rowArgs)
+
+// fillBF16 computes, row by row, s0 = k0.
+//
+//go:noescape
+func fillBF16(a *rowArgs)
+
+// reluBF16 computes, row by row, s1 = max(s0, 0).
+//
+//go:noescape
+func reluBF16(a *rowArgs)
+
+// reluBackwardBF16 computes, row by row, s2 = s0 where s1 > 0.
+//
+//go:noescape
+func reluBackwardBF16(a *rowArgs)
+
+// columnSumBF16 computes, row by row, p0 += s0.
+//
+//go:noescape
+func columnSumBF16(a *rowArgs)
+
+// spreadBF16 computes, row by row, s0 = p0.
+//
+//go:noescape
+func spreadBF16(a *rowArgs)
+
+// momentsBF16 computes, row by row, p0 += s0−p2, p1 += (s0−p2)².
+//
+//go:noescape
+func momentsBF16(a *rowArgs)
+
+// normaliseBF16 computes, row by row, s1 = (s0−p0)·p1 + p2.
+//
+//go:noescape
+func normaliseBF16(a *rowArgs)
+
+// normaliseReLUBF16 computes, row by row, s1 = max((s0−p0)·p1 + p2, 0).
+//
+//go:noescape
+func normaliseReLUBF16(a *rowArgs)
+
+// normaliseAddBF16 computes, row by row, s1 = (s0−p0)·p1 + p2 + s2.
+//
+//go:noescape
+func normaliseAddBF16(a *rowArgs)
+
+// normaliseAddReLUBF16 computes, row by row, s1 = max((s0−p0)·p1 + p2 + s2, 0).
+//
+//go:noescape
+func normaliseAddReLUBF16(a *rowArgs)
+
+// reduceBF16 computes, row by row, p0 += s0, p1 += s0·(s1−p2).
+//
+//go:noescape
+func reduceBF16(a *rowArgs)
+
+// reduceMaskedBF16 computes, row by row, the same for s0 where s2 > 0.
+//
+//go:noescape
+func reduceMaskedBF16(a *rowArgs)
+
+// inputGradientBF16 computes, row by row, s3 = p0·s0 + p1·(s1−p3) + p2.
+//
+//go:noescape
+func inputGradientBF16(a *rowArgs)
+
+// inputGradientMaskedBF16 computes, row by row, the same for s0 where s2 > 0.
+//
+//go:noescape
+func inputGradientMaskedBF16(a *rowArgs)
+
+// inputGradientResidualBF16 computes, row by row, the same as inputGradientMasked, and s4 = that s0.
+//
+//go:noescape
+func inputGradientResidualBF16(a *rowArgs)
+
+// maxPoolBF16 computes, row by row, s1 = s0 and s2 = tap where s0 > s1 or s0 is NaN.
+//
+//go:noescape
+func maxPoolBF16(a *rowArgs)
+
+// maxPoolBackwardBF16 computes, row by row, s2 += s0 where s1 is tap.
+//
+//go:noescape
+func maxPoolBackwardBF16(a *rowArgs)
+
+// widenBF16 computes, row by row, s1 = s0.
+//
+//go:noescape
+func widenBF16(a *rowArgs)
+
+// narrowBF16 computes, row by row, s1 = s0.
+//
+//go:noescape
+func narrowBF16(a *rowArgs)
+
+// weaveBF16 computes, row by row, s2 = the pairs of s0 and s1, a bfloat16 each.
+//
+//go:noescape
+func weaveBF16(a *rowArgs)
 
 // turnAVX512 writes rows as columns; see turnPortable.
 //
 //go:noescape
 func turnAVX512(a *turnArgs)
+
+// turnPairsBF16 writes rows as columns of pairs of bfloat16; see turn.
+//
+//go:noescape
+func turnPairsBF16(a *turnArgs)
 
 // turnAddAVX512 adds columns to rows; see turnAddPortable.
 //
@@ -632,26 +1023,6 @@ func product7x1AVX2(a *productArgs)
 //go:noescape
 func product8x1AVX2(a *productArgs)
 
-// product9x1AVX2 computes 9 rows × 8 outputs; see productPortable.
-//
-//go:noescape
-func product9x1AVX2(a *productArgs)
-
-// product10x1AVX2 computes 10 rows × 8 outputs; see productPortable.
-//
-//go:noescape
-func product10x1AVX2(a *productArgs)
-
-// product11x1AVX2 computes 11 rows × 8 outputs; see productPortable.
-//
-//go:noescape
-func product11x1AVX2(a *productArgs)
-
-// product12x1AVX2 computes 12 rows × 8 outputs; see productPortable.
-//
-//go:noescape
-func product12x1AVX2(a *productArgs)
-
 // product1x2AVX2 computes 1 rows × 16 outputs; see productPortable.
 //
 //go:noescape
@@ -685,7 +1056,7 @@ func product6x2AVX2(a *productArgs)
 // productsAVX2 lists the tiles by width in vectors and height.
 var productsAVX2 = [][]func(*productArgs){
 	nil,
-	{nil, product1x1AVX2, product2x1AVX2, product3x1AVX2, product4x1AVX2, product5x1AVX2, product6x1AVX2, product7x1AVX2, product8x1AVX2, product9x1AVX2, product10x1AVX2, product11x1AVX2, product12x1AVX2},
+	{nil, product1x1AVX2, product2x1AVX2, product3x1AVX2, product4x1AVX2, product5x1AVX2, product6x1AVX2, product7x1AVX2, product8x1AVX2},
 	{nil, product1x2AVX2, product2x2AVX2, product3x2AVX2, product4x2AVX2, product5x2AVX2, product6x2AVX2},
 }
 
@@ -729,26 +1100,6 @@ func gradient7x1AVX2(a *gradientArgs)
 //go:noescape
 func gradient8x1AVX2(a *gradientArgs)
 
-// gradient9x1AVX2 computes 9 channels × 8 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient9x1AVX2(a *gradientArgs)
-
-// gradient10x1AVX2 computes 10 channels × 8 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient10x1AVX2(a *gradientArgs)
-
-// gradient11x1AVX2 computes 11 channels × 8 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient11x1AVX2(a *gradientArgs)
-
-// gradient12x1AVX2 computes 12 channels × 8 outputs; see gradientPortable.
-//
-//go:noescape
-func gradient12x1AVX2(a *gradientArgs)
-
 // gradient1x2AVX2 computes 1 channels × 16 outputs; see gradientPortable.
 //
 //go:noescape
@@ -782,7 +1133,7 @@ func gradient6x2AVX2(a *gradientArgs)
 // gradientsAVX2 lists the tiles by width in vectors and height.
 var gradientsAVX2 = [][]func(*gradientArgs){
 	nil,
-	{nil, gradient1x1AVX2, gradient2x1AVX2, gradient3x1AVX2, gradient4x1AVX2, gradient5x1AVX2, gradient6x1AVX2, gradient7x1AVX2, gradient8x1AVX2, gradient9x1AVX2, gradient10x1AVX2, gradient11x1AVX2, gradient12x1AVX2},
+	{nil, gradient1x1AVX2, gradient2x1AVX2, gradient3x1AVX2, gradient4x1AVX2, gradient5x1AVX2, gradient6x1AVX2, gradient7x1AVX2, gradient8x1AVX2},
 	{nil, gradient1x2AVX2, gradient2x2AVX2, gradient3x2AVX2, gradient4x2AVX2, gradient5x2AVX2, gradient6x2AVX2},
 }
 
@@ -818,6 +1169,33 @@ func copyRows6AVX2(a *copyArgs)
 
 // copiesAVX2 lists the row copies by width in vectors.
 var copiesAVX2 = []func(*copyArgs){nil, copyRows1AVX2, copyRows2AVX2, copyRows3AVX2, copyRows4AVX2, copyRows5AVX2, copyRows6AVX2}
+
+var loopsAVX2 = loops{
+	add:                   addAVX2,
+	scale:                 scaleAVX2,
+	axpy:                  axpyAVX2,
+	lerp:                  lerpAVX2,
+	fill:                  fillAVX2,
+	relu:                  reluAVX2,
+	reluBackward:          reluBackwardAVX2,
+	sgd:                   sgdAVX2,
+	exp:                   expAVX2,
+	columnMax:             columnMaxAVX2,
+	columnSum:             columnSumAVX2,
+	spread:                spreadAVX2,
+	moments:               momentsAVX2,
+	normalise:             normaliseAVX2,
+	normaliseReLU:         normaliseReLUAVX2,
+	normaliseAdd:          normaliseAddAVX2,
+	normaliseAddReLU:      normaliseAddReLUAVX2,
+	reduce:                reduceAVX2,
+	reduceMasked:          reduceMaskedAVX2,
+	inputGradient:         inputGradientAVX2,
+	inputGradientMasked:   inputGradientMaskedAVX2,
+	inputGradientResidual: inputGradientResidualAVX2,
+	maxPool:               maxPoolAVX2,
+	maxPoolBackward:       maxPoolBackwardAVX2,
+}
 
 // addAVX2 computes, row by row, s2 = s0 + s1.
 //
@@ -938,33 +1316,6 @@ func maxPoolAVX2(a *rowArgs)
 //
 //go:noescape
 func maxPoolBackwardAVX2(a *rowArgs)
-
-var loopsAVX2 = loops{
-	add:                   addAVX2,
-	scale:                 scaleAVX2,
-	axpy:                  axpyAVX2,
-	lerp:                  lerpAVX2,
-	fill:                  fillAVX2,
-	relu:                  reluAVX2,
-	reluBackward:          reluBackwardAVX2,
-	sgd:                   sgdAVX2,
-	exp:                   expAVX2,
-	columnMax:             columnMaxAVX2,
-	columnSum:             columnSumAVX2,
-	spread:                spreadAVX2,
-	moments:               momentsAVX2,
-	normalise:             normaliseAVX2,
-	normaliseReLU:         normaliseReLUAVX2,
-	normaliseAdd:          normaliseAddAVX2,
-	normaliseAddReLU:      normaliseAddReLUAVX2,
-	reduce:                reduceAVX2,
-	reduceMasked:          reduceMaskedAVX2,
-	inputGradient:         inputGradientAVX2,
-	inputGradientMasked:   inputGradientMaskedAVX2,
-	inputGradientResidual: inputGradientResidualAVX2,
-	maxPool:               maxPoolAVX2,
-	maxPoolBackward:       maxPoolBackwardAVX2,
-}
 
 // turnAVX2 writes rows as columns; see turnPortable.
 //

@@ -53,17 +53,27 @@ func gradientTap(v axis, place int) int {
 	panic("kernel: no such tap")
 }
 
-func (p *Pool) convForward(g *Geometry, x, packed, bias, y []float32) {
+// convForward computes a convolution, with its moments if they are wanted and fit.
+func (p *Pool) convForward(g *Geometry, f *Forward, fit bool) {
 	s := &p.conv
-	s.x, s.w, s.bias, s.y = x, packed, bias, y
+	s.x, s.w, s.bias, s.y, s.addend, s.relu = f.X, f.Packed, f.Bias, f.Y, f.Addend, f.ReLU
+	if m := &f.Moments; fit && m.Norm.Groups > 0 {
+		p.moments = moments{norm: m.Norm, shift: m.Shift, mean: m.Mean, variance: m.Variance}
+		s.moments = &p.moments
+	}
 	s.forward(g)
 	p.sweep()
-	s.x, s.w, s.bias, s.y = nil, nil, nil, nil
+	s.forget()
 }
 
-func (p *Pool) convInputGradient(g *Geometry, dy, packed, dx []float32) {
+// forget lets go of the caller's memory.
+func (s *sweep) forget() {
+	s.x, s.w, s.bias, s.y, s.addend, s.relu, s.moments = Array{}, Array{}, nil, Array{}, Array{}, false, nil
+}
+
+func (p *Pool) convInputGradient(g *Geometry, b Backward) {
 	s := &p.conv
-	s.x, s.w, s.y = dy, packed, dx
+	s.x, s.w, s.y, s.addend = b.Dy, b.Packed, b.Dx, b.Addend
 	v := g.volume()
 	for z := range min(v[0].stride, v[0].in) {
 		for y := range min(v[1].stride, v[1].in) {
@@ -73,69 +83,5 @@ func (p *Pool) convInputGradient(g *Geometry, dy, packed, dx []float32) {
 			}
 		}
 	}
-	s.x, s.w, s.y = nil, nil, nil
-}
-
-// packing is a job of PackForward or PackInputGradient: weights [OutC, InC, taps] to panels [taps, depth, width].
-type packing struct {
-	w, dst         []float32
-	outputs, depth int // of the packed product
-	taps           int
-	blocks         int  // of the depth
-	turned         bool // outputs are InC
-	last           axis
-}
-
-// packBlock is how many of the depth one packing task takes.
-const packBlock = 16
-
-func (p *Pool) pack(g *Geometry, w, dst []float32, turned bool) {
-	k := &p.packing
-	*k = packing{w: w, dst: dst, outputs: g.OutC, depth: g.InC, taps: g.Taps(), turned: turned, last: g.volume()[2]}
-	if turned {
-		k.outputs, k.depth = g.InC, g.OutC
-	}
-	k.blocks = (k.depth + packBlock - 1) / packBlock
-	p.run((k.outputs+p.set.width-1)/p.set.width*k.blocks, packTask)
-	*k = packing{}
-}
-
-func packTask(p *Pool, w *worker, task int) {
-	k := &p.packing
-	panel := task / k.blocks
-	d0 := task % k.blocks * packBlock
-	d1 := min(d0+packBlock, k.depth)
-	first := panel * p.set.width
-	width := p.set.panel(k.outputs, panel)
-	n := min(width, k.outputs-first)
-	dst := k.dst[first*k.taps*k.depth:]
-	if n < width {
-		for place := range k.taps {
-			for d := d0; d < d1; d++ {
-				clear(dst[(place*k.depth+d)*width+n:][:width-n])
-			}
-		}
-	}
-	if !k.turned { // rows are outputs, columns (channel, tap)
-		w.places = grow(w.places, (d1-d0)*k.taps)
-		for i := range w.places {
-			w.places[i] = int32((i%k.taps*k.depth + d0 + i/k.taps) * width)
-		}
-		p.turn(w, k.w[(first*k.depth+d0)*k.taps:], k.depth*k.taps, n, dst, w.places)
-		return
-	}
-	if k.taps == 1 {
-		for d := d0; d < d1; d++ {
-			copy(dst[d*width:], k.w[d*k.outputs+first:][:n])
-		}
-		return
-	}
-	w.places = grow(w.places, k.taps) // rows are channels, columns taps
-	for place := range k.taps {
-		tap := place - place%k.last.kernel + gradientTap(k.last, place%k.last.kernel)
-		w.places[tap] = int32(place * k.depth * width)
-	}
-	for d := d0; d < d1; d++ {
-		p.turn(w, k.w[(d*k.outputs+first)*k.taps:], k.taps, n, dst[d*width:], w.places)
-	}
+	s.forget()
 }

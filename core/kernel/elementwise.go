@@ -13,6 +13,14 @@ func (p *Pool) flat(loop func(*rowArgs), n int, scalars [3]float32, streams ...[
 	p.run((n+flatBlock-1)/flatBlock, flatTask)
 }
 
+// flatArrays is flat for arrays of either type.
+func (p *Pool) flatArrays(loop func(*rowArgs), arrays ...Array) {
+	c := &p.call
+	c.n, c.loop = arrays[0].n, loop
+	copy(c.arrays[:], arrays)
+	p.run((c.n+flatBlock-1)/flatBlock, flatTask)
+}
+
 func flatTask(p *Pool, w *worker, task int) {
 	c := &p.call
 	first := task * flatBlock
@@ -26,13 +34,18 @@ func flatTask(p *Pool, w *worker, task int) {
 			a.stream(i, s, first, 0)
 		}
 	}
+	for i, s := range c.arrays {
+		if !s.None() {
+			a.array(i, s, first, 0)
+		}
+	}
 	a.params = [4]unsafe.Pointer{}
 	c.loop(a)
 }
 
 // columnSums adds to sums the columns of rows [first, last) of x, which has so many columns, in blocks short enough for
 // float32.
-func (p *Pool) columnSums(w *worker, x []float32, first, last, cols int, sums []float64) {
+func (p *Pool) columnSums(w *worker, x Array, first, last, cols int, sums []float64) {
 	w.sums = grow(w.sums, cols)
 	a := &w.row
 	*a = rowArgs{}
@@ -41,8 +54,8 @@ func (p *Pool) columnSums(w *worker, x []float32, first, last, cols int, sums []
 	for r := first; r < last; r += sumRows {
 		clear(w.sums)
 		a.rows = int64(min(sumRows, last-r))
-		a.stream(0, x, r*cols, cols)
-		p.set.loops.columnSum(a)
+		a.array(0, x, r*cols, cols)
+		p.set.loopsOf(x).columnSum(a)
 		for i, v := range w.sums {
 			sums[i] += float64(v)
 		}
@@ -55,12 +68,12 @@ const sumRows = 128
 // rowBlock is how many rows of so many columns one task of a row-wise operation takes.
 func rowBlock(cols int) int { return max(1, (1<<16)/max(cols, 1)) }
 
-func (p *Pool) columnSum(rows, cols int, x, sum []float32) {
+func (p *Pool) columnSum(rows, cols int, x Array, sum []float32) {
 	if rows == 0 || cols == 0 {
 		return
 	}
 	c := &p.call
-	c.rows, c.cols, c.streams[0] = rows, cols, x
+	c.rows, c.cols, c.arrays[0] = rows, cols, x
 	blocks := (rows + rowBlock(cols) - 1) / rowBlock(cols)
 	p.sums = grow(p.sums, blocks*cols)
 	clear(p.sums)
@@ -77,5 +90,5 @@ func (p *Pool) columnSum(rows, cols int, x, sum []float32) {
 func columnSumTask(p *Pool, w *worker, task int) {
 	c := &p.call
 	block := rowBlock(c.cols)
-	p.columnSums(w, c.streams[0], task*block, min((task+1)*block, c.rows), c.cols, p.sums[task*c.cols:][:c.cols])
+	p.columnSums(w, c.arrays[0], task*block, min((task+1)*block, c.rows), c.cols, p.sums[task*c.cols:][:c.cols])
 }

@@ -14,21 +14,23 @@ func Example() {
 	x := []float32{1, 2, 3, 4, 5}
 	w := []float32{1, 0, -1}
 
-	packed := make([]float32, kernel.PackedForwardLen(g))
-	p.PackForward(packed, g, w)
+	packed := make([]float32, kernel.PackedLen(g))
+	p.Pack(packed, g, w)
 	y := make([]float32, g.OutLen())
-	p.ConvForward(g, x, packed, nil, y)
+	p.ConvForward(g, kernel.Forward{X: kernel.Float32s(x), Packed: kernel.Float32s(packed), Y: kernel.Float32s(y)})
 	fmt.Println("y ", y)
 
 	dy := []float32{0, 0, 1, 0, 0}
 	turned := make([]float32, kernel.PackedInputGradientLen(g))
-	p.PackInputGradient(turned, g, w)
+	p.PackInputGradient(kernel.Float32s(turned), g, packed)
 	dx := make([]float32, g.InLen())
-	p.ConvInputGradient(g, dy, turned, dx)
+	p.ConvInputGradient(g, kernel.Backward{Dy: kernel.Float32s(dy), Packed: kernel.Float32s(turned), Dx: kernel.Float32s(dx)})
 	fmt.Println("dx", dx)
 
+	sums := make([]float32, kernel.PackedLen(g))
+	p.ConvWeightGradient(g, kernel.Float32s(x), kernel.Float32s(dy), sums, make([]float32, kernel.ConvWeightGradientScratch(g)))
 	dw := make([]float32, g.WeightLen())
-	p.ConvWeightGradient(g, x, dy, dw, make([]float32, kernel.ConvWeightGradientScratch(g)))
+	p.Unpack(dw, g, sums)
 	fmt.Println("dw", dw)
 	// Output:
 	// y  [-2 -2 -2 -2 4]

@@ -1,84 +1,113 @@
 package kernel
 
-// PackedForwardLen is the length of the weights packed for ConvForward.
-func PackedForwardLen(g Geometry) int { return g.Taps() * g.InC * roundUp(g.OutC) }
-
-// PackedInputGradientLen is the length of the weights packed for ConvInputGradient.
-func PackedInputGradientLen(g Geometry) int { return g.Taps() * g.OutC * roundUp(g.InC) }
-
-// roundUp gives the channels of a packed panel: whole vectors of 16.
-func roundUp(c int) int { return (c + 15) &^ 15 }
-
-// PackForward lays out w [OutC, InC, Kernel…] (PyTorch's layout) for ConvForward. Packed weights are for pools of the
-// same instruction set, for one geometry up to its Batch, spatial sizes, stride and padding.
-func (p *Pool) PackForward(dst []float32, g Geometry, w []float32) {
-	g.must()
-	want("PackForward", "w", len(w), g.WeightLen())
-	wantAtLeast("PackForward", "dst", len(dst), PackedForwardLen(g))
-	p.begin()
-	defer p.end()
-	p.pack(&g, w, dst, false)
+// Forward is what ConvForward computes with: y [Batch, Out…, OutC] from x [Batch, In…, InC].
+type Forward struct {
+	X, Y    Array
+	Packed  Array     // weights of the type of X: of Pack, or of PackBFloat16
+	Bias    []float32 // [OutC]; may be nil
+	Moments Moments   // if it has groups, takes them of Y; not with Addend or ReLU
+	Addend  Array     // added, like Y; may be none, or Y itself
+	ReLU    bool      // then negative values become zero
 }
 
-// PackInputGradient lays out w [OutC, InC, Kernel…] for ConvInputGradient.
-func (p *Pool) PackInputGradient(dst []float32, g Geometry, w []float32) {
-	g.must()
-	want("PackInputGradient", "w", len(w), g.WeightLen())
-	wantAtLeast("PackInputGradient", "dst", len(dst), PackedInputGradientLen(g))
-	p.begin()
-	defer p.end()
-	p.pack(&g, w, dst, true)
+// Moments are the mean and biased variance of the outputs of a convolution, taken on the way for the batch norm after it.
+type Moments struct {
+	Norm           Norm
+	Shift          []float32 // [Channels], a guess of the means: squares are taken around it
+	Mean, Variance []float32 // [Groups, Channels]
 }
 
-// ConvForward computes y [Batch, Out…, OutC] from x [Batch, In…, InC], weights packed by PackForward and bias [OutC],
-// which may be nil. Outside the image x is zero. y is overwritten.
-func (p *Pool) ConvForward(g Geometry, x, packed, bias, y []float32) {
+// ConvForward computes a convolution. Outside the image x is zero. Y is overwritten; it may be float32 where X is
+// bfloat16. For bfloat16, InC must be even.
+func (p *Pool) ConvForward(g Geometry, f Forward) {
+	const op = "ConvForward"
 	g.must()
-	want("ConvForward", "x", len(x), g.InLen())
-	wantAtLeast("ConvForward", "packed", len(packed), PackedForwardLen(g))
-	want("ConvForward", "y", len(y), g.OutLen())
-	if bias != nil {
-		want("ConvForward", "bias", len(bias), g.OutC)
+	want(op, "x", f.X.n, g.InLen())
+	wantAtLeast(op, "packed", f.Packed.n, PackedLen(g))
+	want(op, "y", f.Y.n, g.OutLen())
+	wantOptional(op, "bias", f.Bias, g.OutC)
+	p.wantTypes(op, f.X, f.Packed, f.Y, f.Addend, g.InC)
+	m := &f.Moments
+	if m.Norm.Groups > 0 {
+		if m.Norm.Channels != g.OutC || m.Norm.length() != g.OutLen() || g.Batch%m.Norm.Groups != 0 || !f.Addend.None() || f.ReLU {
+			panic("kernel: ConvForward: the moments are not of its outputs")
+		}
+		want(op, "shift", len(m.Shift), g.OutC)
+		wantStatistics(op, m.Norm, m.Mean, m.Variance)
 	}
 	p.begin()
 	defer p.end()
-	p.convForward(&g, x, packed, bias, y)
+	fit := momentsFit(&g, m.Norm)
+	p.convForward(&g, &f, fit)
+	if m.Norm.Groups > 0 && !fit {
+		p.call = call{}
+		p.batchNormStatistics(m.Norm, f.Y, m.Mean, m.Variance)
+	}
 }
 
-// ConvInputGradient computes dx [Batch, In…, InC] from dy [Batch, Out…, OutC] and weights packed by PackInputGradient.
-// dx is overwritten.
-func (p *Pool) ConvInputGradient(g Geometry, dy, packed, dx []float32) {
+// Backward is what ConvInputGradient computes with: dx [Batch, In…, InC] from dy [Batch, Out…, OutC].
+type Backward struct {
+	Dy, Dx Array
+	Packed Array // weights of the type of Dy, of PackInputGradient
+	Addend Array // added, like Dx; may be none, or Dx itself
+}
+
+// ConvInputGradient computes the gradient of a convolution's input. Dx is overwritten. For bfloat16, OutC must be even.
+func (p *Pool) ConvInputGradient(g Geometry, b Backward) {
+	const op = "ConvInputGradient"
 	g.must()
-	want("ConvInputGradient", "dy", len(dy), g.OutLen())
-	wantAtLeast("ConvInputGradient", "packed", len(packed), PackedInputGradientLen(g))
-	want("ConvInputGradient", "dx", len(dx), g.InLen())
+	want(op, "dy", b.Dy.n, g.OutLen())
+	wantAtLeast(op, "packed", b.Packed.n, PackedInputGradientLen(g))
+	want(op, "dx", b.Dx.n, g.InLen())
+	p.wantTypes(op, b.Dy, b.Packed, b.Dx, b.Addend, g.OutC)
 	p.begin()
 	defer p.end()
-	p.convInputGradient(&g, dy, packed, dx)
+	p.convInputGradient(&g, b)
+}
+
+// wantTypes panics unless a product's types go together.
+func (p *Pool) wantTypes(op string, x, packed, y, addend Array, depth int) {
+	if x.half != packed.half || y.half && !x.half || !addend.None() && addend.half != y.half {
+		panic("kernel: " + op + ": the types of its arrays do not go together")
+	}
+	if x.half {
+		p.wantHalf(op, depth)
+	}
+	if !addend.None() {
+		want(op, "addend", addend.n, y.n)
+		if y.half != x.half {
+			panic("kernel: " + op + ": an addend is of the type of the product's factors")
+		}
+	}
 }
 
 // ConvWeightGradientScratch is the length of the scratch that ConvWeightGradient needs; its content does not matter.
 func ConvWeightGradientScratch(g Geometry) int {
-	parts, _ := gradientParts(&g)
-	return parts * g.Taps() * g.InC * roundUp(g.OutC)
+	s := splitGradient(&g)
+	if s.parts == 1 {
+		return 0
+	}
+	return s.parts * s.size()
 }
 
-// ConvWeightGradient adds to dw [OutC, InC, Kernel…] (PyTorch's layout) the gradient from x [Batch, In…, InC] and
-// dy [Batch, Out…, OutC]. The gradient of a bias is ColumnSum of dy.
-func (p *Pool) ConvWeightGradient(g Geometry, x, dy, dw, scratch []float32) {
+// ConvWeightGradient adds to dw, which is packed as by Pack, the gradient from x [Batch, In…, InC] and dy
+// [Batch, Out…, OutC], both of one type. The gradient of a bias is ColumnSum of dy.
+func (p *Pool) ConvWeightGradient(g Geometry, x, dy Array, dw, scratch []float32) {
+	const op = "ConvWeightGradient"
 	g.must()
-	want("ConvWeightGradient", "x", len(x), g.InLen())
-	want("ConvWeightGradient", "dy", len(dy), g.OutLen())
-	want("ConvWeightGradient", "dw", len(dw), g.WeightLen())
-	wantAtLeast("ConvWeightGradient", "scratch", len(scratch), ConvWeightGradientScratch(g))
+	want(op, "x", x.n, g.InLen())
+	want(op, "dy", dy.n, g.OutLen())
+	wantAtLeast(op, "dw", len(dw), PackedLen(g))
+	wantAtLeast(op, "scratch", len(scratch), ConvWeightGradientScratch(g))
+	p.wantTypes(op, x, dy, x, Array{}, 2)
 	p.begin()
 	defer p.end()
-	p.convWeightGradient(&g, x, dy, dw, scratch)
+	p.weightGradient(&g, x, dy, dw, scratch)
 }
 
 // ColumnSum adds to sum [cols] the sums over the rows of x [rows, cols].
-func (p *Pool) ColumnSum(rows, cols int, x, sum []float32) {
-	want("ColumnSum", "x", len(x), rows*cols)
+func (p *Pool) ColumnSum(rows, cols int, x Array, sum []float32) {
+	want("ColumnSum", "x", x.n, rows*cols)
 	want("ColumnSum", "sum", len(sum), cols)
 	p.begin()
 	defer p.end()
@@ -122,8 +151,8 @@ type Norm struct{ Groups, Rows, Channels int }
 func (n Norm) length() int { return n.Groups * n.Rows * n.Channels }
 
 // BatchNormStatistics computes mean and biased variance, both [Groups, Channels], of x.
-func (p *Pool) BatchNormStatistics(n Norm, x, mean, variance []float32) {
-	want("BatchNormStatistics", "x", len(x), n.length())
+func (p *Pool) BatchNormStatistics(n Norm, x Array, mean, variance []float32) {
+	want("BatchNormStatistics", "x", x.n, n.length())
 	wantStatistics("BatchNormStatistics", n, mean, variance)
 	p.begin()
 	defer p.end()
@@ -166,14 +195,14 @@ func (p *Pool) BatchNormUpdate(n Norm, momentum float32, mean, variance, running
 
 // BatchNormApply computes y = γ·(x−mean)/√(variance+eps) + β (+ residual), and then max(·, 0) if relu. gamma, beta
 // [Channels] and residual (like x) may be nil. Inference is one group with running statistics. y may be x or residual.
-func (p *Pool) BatchNormApply(n Norm, x, mean, variance, gamma, beta []float32, eps float32, residual []float32, relu bool, y []float32) {
+func (p *Pool) BatchNormApply(n Norm, x Array, mean, variance, gamma, beta []float32, eps float32, residual Array, relu bool, y Array) {
 	const op = "BatchNormApply"
 	wantStatistics(op, n, mean, variance)
-	want(op, "x", len(x), n.length())
-	want(op, "y", len(y), n.length())
+	want(op, "x", x.n, n.length())
+	want(op, "y", y.n, n.length())
 	wantOptional(op, "gamma", gamma, n.Channels)
 	wantOptional(op, "beta", beta, n.Channels)
-	wantOptional(op, "residual", residual, n.length())
+	wantArray(op, "residual", residual, n.length())
 	p.begin()
 	defer p.end()
 	p.batchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
@@ -181,12 +210,12 @@ func (p *Pool) BatchNormApply(n Norm, x, mean, variance, gamma, beta []float32, 
 
 // BatchNormReduce computes what the gradients need, both [Groups, Channels]: sumDy = Σ dy′ and sumDyX = Σ dy′·x̂, with
 // x̂ = (x−mean)/√(variance+eps) and dy′ = dy where y > 0, if y (the output of BatchNormApply with relu) is not nil.
-func (p *Pool) BatchNormReduce(n Norm, dy, x, y, mean, variance []float32, eps float32, sumDy, sumDyX []float32) {
+func (p *Pool) BatchNormReduce(n Norm, dy, x, y Array, mean, variance []float32, eps float32, sumDy, sumDyX []float32) {
 	const op = "BatchNormReduce"
 	wantStatistics(op, n, mean, variance)
-	want(op, "dy", len(dy), n.length())
-	want(op, "x", len(x), n.length())
-	wantOptional(op, "y", y, n.length())
+	want(op, "dy", dy.n, n.length())
+	want(op, "x", x.n, n.length())
+	wantArray(op, "y", y, n.length())
 	want(op, "sumDy", len(sumDy), n.Groups*n.Channels)
 	want(op, "sumDyX", len(sumDyX), n.Groups*n.Channels)
 	p.begin()
@@ -215,20 +244,27 @@ func (p *Pool) BatchNormParameterGradient(n Norm, sumDy, sumDyX, dgamma, dbeta [
 
 // BatchNormInputGradient computes dx = γ/√(variance+eps)·(dy′ − sumDy/Rows − x̂·sumDyX/Rows), with dy′, x̂ and the sums
 // of BatchNormReduce, and dresidual = dy′ unless that is nil. gamma may be nil. dx or dresidual may be dy.
-func (p *Pool) BatchNormInputGradient(n Norm, dy, x, y, mean, variance, gamma []float32, eps float32, sumDy, sumDyX, dx, dresidual []float32) {
+func (p *Pool) BatchNormInputGradient(n Norm, dy, x, y Array, mean, variance, gamma []float32, eps float32, sumDy, sumDyX []float32, dx, dresidual Array) {
 	const op = "BatchNormInputGradient"
 	wantStatistics(op, n, mean, variance)
-	want(op, "dy", len(dy), n.length())
-	want(op, "x", len(x), n.length())
-	wantOptional(op, "y", y, n.length())
+	want(op, "dy", dy.n, n.length())
+	want(op, "x", x.n, n.length())
+	wantArray(op, "y", y, n.length())
 	wantOptional(op, "gamma", gamma, n.Channels)
 	want(op, "sumDy", len(sumDy), n.Groups*n.Channels)
 	want(op, "sumDyX", len(sumDyX), n.Groups*n.Channels)
-	want(op, "dx", len(dx), n.length())
-	wantOptional(op, "dresidual", dresidual, n.length())
+	want(op, "dx", dx.n, n.length())
+	wantArray(op, "dresidual", dresidual, n.length())
 	p.begin()
 	defer p.end()
 	p.batchNormInputGradient(n, dy, x, y, mean, variance, gamma, eps, sumDy, sumDyX, dx, dresidual)
+}
+
+// wantArray is wantOptional for arrays.
+func wantArray(op, name string, a Array, need int) {
+	if !a.None() {
+		want(op, name, a.n, need)
+	}
 }
 
 func wantPool(op string, g Geometry) {
@@ -246,10 +282,10 @@ func wantPool(op string, g Geometry) {
 // MaxPool computes y [Batch, Out…, OutC], the greatest values of the windows of x [Batch, In…, InC], and arg (like y):
 // the tap, counted through the window with the last axis fastest, that held it: the first of equals, the last of NaNs,
 // which win; −1 where all are −∞, whose gradient is dropped. InC must be OutC, padding at most half the window.
-func (p *Pool) MaxPool(g Geometry, x, y []float32, arg []int32) {
+func (p *Pool) MaxPool(g Geometry, x, y Array, arg []int32) {
 	wantPool("MaxPool", g)
-	want("MaxPool", "x", len(x), g.InLen())
-	want("MaxPool", "y", len(y), g.OutLen())
+	want("MaxPool", "x", x.n, g.InLen())
+	want("MaxPool", "y", y.n, g.OutLen())
 	want("MaxPool", "arg", len(arg), g.OutLen())
 	p.begin()
 	defer p.end()
@@ -257,29 +293,29 @@ func (p *Pool) MaxPool(g Geometry, x, y []float32, arg []int32) {
 }
 
 // MaxPoolBackward computes dx from dy and the arg of MaxPool. dx is overwritten.
-func (p *Pool) MaxPoolBackward(g Geometry, dy []float32, arg []int32, dx []float32) {
+func (p *Pool) MaxPoolBackward(g Geometry, dy Array, arg []int32, dx Array) {
 	wantPool("MaxPoolBackward", g)
-	want("MaxPoolBackward", "dy", len(dy), g.OutLen())
+	want("MaxPoolBackward", "dy", dy.n, g.OutLen())
 	want("MaxPoolBackward", "arg", len(arg), g.OutLen())
-	want("MaxPoolBackward", "dx", len(dx), g.InLen())
+	want("MaxPoolBackward", "dx", dx.n, g.InLen())
 	p.begin()
 	defer p.end()
 	p.maxPoolBackward(&g, dy, arg, dx)
 }
 
 // GlobalAveragePool computes y [batch, channels], the means over the pixels of x [batch, pixels, channels].
-func (p *Pool) GlobalAveragePool(batch, pixels, channels int, x, y []float32) {
-	want("GlobalAveragePool", "x", len(x), batch*pixels*channels)
-	want("GlobalAveragePool", "y", len(y), batch*channels)
+func (p *Pool) GlobalAveragePool(batch, pixels, channels int, x, y Array) {
+	want("GlobalAveragePool", "x", x.n, batch*pixels*channels)
+	want("GlobalAveragePool", "y", y.n, batch*channels)
 	p.begin()
 	defer p.end()
 	p.globalAveragePool(batch, pixels, channels, x, y)
 }
 
 // GlobalAveragePoolBackward computes dx [batch, pixels, channels] = dy [batch, channels]/pixels.
-func (p *Pool) GlobalAveragePoolBackward(batch, pixels, channels int, dy, dx []float32) {
-	want("GlobalAveragePoolBackward", "dy", len(dy), batch*channels)
-	want("GlobalAveragePoolBackward", "dx", len(dx), batch*pixels*channels)
+func (p *Pool) GlobalAveragePoolBackward(batch, pixels, channels int, dy, dx Array) {
+	want("GlobalAveragePoolBackward", "dy", dy.n, batch*channels)
+	want("GlobalAveragePoolBackward", "dx", dx.n, batch*pixels*channels)
 	p.begin()
 	defer p.end()
 	p.globalAveragePoolBackward(batch, pixels, channels, dy, dx)
@@ -334,29 +370,44 @@ func (p *Pool) Softmax(rows, cols int, scale float32, x, lse, y []float32) {
 }
 
 // ReLU computes y = max(x, 0); NaN stays. y may be x.
-func (p *Pool) ReLU(x, y []float32) {
-	want("ReLU", "y", len(y), len(x))
+func (p *Pool) ReLU(x, y Array) {
+	want("ReLU", "y", y.n, x.n)
 	p.begin()
 	defer p.end()
-	p.flat(p.set.loops.relu, len(x), [3]float32{}, x, y)
+	p.flatArrays(p.set.loopsOf(x).relu, x, y)
 }
 
 // ReLUBackward computes dx = dy where y > 0, else 0; y is ReLU's output (or input). dx may be dy.
-func (p *Pool) ReLUBackward(dy, y, dx []float32) {
-	want("ReLUBackward", "y", len(y), len(dy))
-	want("ReLUBackward", "dx", len(dx), len(dy))
+func (p *Pool) ReLUBackward(dy, y, dx Array) {
+	want("ReLUBackward", "y", y.n, dy.n)
+	want("ReLUBackward", "dx", dx.n, dy.n)
 	p.begin()
 	defer p.end()
-	p.flat(p.set.loops.reluBackward, len(dy), [3]float32{}, dy, y, dx)
+	p.flatArrays(p.set.loopsOf(dy).reluBackward, dy, y, dx)
 }
 
 // Add computes y = a + b. y may be a or b.
-func (p *Pool) Add(a, b, y []float32) {
-	want("Add", "b", len(b), len(a))
-	want("Add", "y", len(y), len(a))
+func (p *Pool) Add(a, b, y Array) {
+	want("Add", "b", b.n, a.n)
+	want("Add", "y", y.n, a.n)
 	p.begin()
 	defer p.end()
-	p.flat(p.set.loops.add, len(y), [3]float32{}, a, b, y)
+	p.flatArrays(p.set.loopsOf(a).add, a, b, y)
+}
+
+// Convert copies x into y, of the other type: bfloat16 is rounded to nearest even.
+func (p *Pool) Convert(x, y Array) {
+	want("Convert", "y", y.n, x.n)
+	if x.half == y.half {
+		panic("kernel: Convert: both arrays are of one type")
+	}
+	p.begin()
+	defer p.end()
+	loop := p.set.half.loops.narrow
+	if x.half {
+		loop = p.set.half.loops.widen
+	}
+	p.flatArrays(loop, x, y)
 }
 
 // Scale computes y = alpha·x. y may be x.

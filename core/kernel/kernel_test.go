@@ -133,6 +133,14 @@ func drawGeometry(t *rapid.T) Geometry {
 // productTolerance is the error allowed to a product, as a share of the sum of the magnitudes added.
 const productTolerance = 1e-6
 
+// pack packs weights for each pool alike.
+func (c *checker) pack(g Geometry, w []float32) []float32 {
+	packed := c.same(make([]float32, PackedLen(g)), func(p *Pool, packed []float32) { p.Pack(packed, g, w) })
+	back := c.same(make([]float32, g.WeightLen()), func(p *Pool, w []float32) { p.Unpack(w, g, packed) })
+	c.near("unpacked weights", back, w, nil, 0)
+	return packed
+}
+
 func (c *checker) forward(g Geometry, biased bool) {
 	x, w := c.array(g.InLen()), c.array(g.WeightLen())
 	var bias, size []float32
@@ -140,29 +148,121 @@ func (c *checker) forward(g Geometry, biased bool) {
 		bias = c.array(g.OutC)
 		size = magnitudes(bias)
 	}
-	packed := c.same(make([]float32, PackedForwardLen(g)), func(p *Pool, packed []float32) { p.PackForward(packed, g, w) })
-	got := c.same(c.array(g.OutLen()), func(p *Pool, y []float32) { p.ConvForward(g, x, packed, bias, y) })
+	packed := c.pack(g, w)
+	got := c.same(c.array(g.OutLen()), func(p *Pool, y []float32) {
+		p.ConvForward(g, Forward{X: Float32s(x), Packed: Float32s(packed), Bias: bias, Y: Float32s(y)})
+	})
 	want, scale := make([]float32, g.OutLen()), make([]float32, g.OutLen())
 	naiveConvForward(g, x, w, bias, want)
 	naiveConvForward(g, magnitudes(x), magnitudes(w), size, scale)
 	c.near(fmt.Sprintf("y of %+v", g), got, want, scale, productTolerance)
+	c.epilogue(g, Forward{X: Float32s(x), Packed: Float32s(packed), Bias: bias}, got, 1e-6)
+}
+
+// epilogue checks what a convolution does beyond the product, given what it gives alone.
+func (c *checker) epilogue(g Geometry, f Forward, product []float32, tolerance float64) {
+	groups := 1
+	for _, n := range []int{2, 3} {
+		if g.Batch%n == 0 {
+			groups = n
+		}
+	}
+	addend := c.array(g.OutLen())
+	n := Norm{groups, g.OutLen() / g.OutC / groups, g.OutC}
+	k := groups * g.OutC
+	shift := c.array(g.OutC)
+	stored := func(values []float32, of func(Array) Array) (Array, []float32) { // of the type of x
+		if !f.X.half {
+			return of(Float32s(values)), values
+		}
+		narrow := c.narrowed(values)
+		for i, v := range narrow {
+			values[i] = v.Float32()
+		}
+		return of(BFloat16s(narrow)), values
+	}
+	same := func(a Array) Array { return a }
+	add, addend := stored(addend, same)
+	out := c.same(c.array(g.OutLen()+2*k), func(p *Pool, y []float32) {
+		values, mean, variance := y[:g.OutLen():g.OutLen()], y[g.OutLen():g.OutLen()+k:g.OutLen()+k], y[g.OutLen()+k:]
+		alone, f := f, f
+		alone.Moments = Moments{n, shift, mean, variance}
+		f.Addend, f.ReLU = add, true
+		if !f.X.half {
+			alone.Y, f.Y = Float32s(values), Float32s(values)
+			p.ConvForward(g, alone)
+			p.ConvForward(g, f)
+			return
+		}
+		narrow := c.narrowed(values)
+		alone.Y, f.Y = BFloat16s(narrow), BFloat16s(narrow)
+		p.ConvForward(g, alone)
+		p.ConvForward(g, f)
+		for i, v := range narrow {
+			values[i] = v.Float32()
+		}
+	})
+	want := make([]float32, len(product))
+	scale := make([]float32, len(product))
+	for i, v := range product {
+		want[i] = max(v+addend[i], 0)
+		scale[i] = float32(math.Abs(float64(v))+math.Abs(float64(addend[i]))) + 1e-3
+	}
+	c.near(fmt.Sprintf("product, addend and ReLU of %+v", g), out[:len(want)], want, scale, tolerance)
+	mean, variance, size := make([]float32, k), make([]float32, k), make([]float32, k)
+	naiveBatchNormStatistics(n, product, mean, variance)
+	for i := range size {
+		d := float64(mean[i] - shift[i%g.OutC])
+		size[i] = float32(math.Abs(float64(mean[i])) + math.Abs(d) + math.Sqrt(float64(variance[i])) + 1e-3)
+	}
+	c.near("mean", out[len(want):len(want)+k], mean, size, 4*tolerance)
+	for i := range size {
+		size[i] *= size[i]
+	}
+	c.near("variance", out[len(want)+k:], variance, size, 8*tolerance)
+}
+
+// narrowed rounds values to bfloat16, in an array with guard pages.
+func (c *checker) narrowed(values []float32) []BFloat16 {
+	room := guarded(c.T, (len(values)+1)/2, c.low)
+	all := Halves(room).BFloat16()
+	narrow := all[len(all)-len(values):]
+	if c.low {
+		narrow = all[:len(values):len(values)]
+	}
+	for i, v := range values {
+		narrow[i] = Round(v)
+	}
+	return narrow
 }
 
 func (c *checker) inputGradient(g Geometry) {
-	dy, w := c.array(g.OutLen()), c.array(g.WeightLen())
-	packed := c.same(make([]float32, PackedInputGradientLen(g)), func(p *Pool, packed []float32) { p.PackInputGradient(packed, g, w) })
-	got := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.ConvInputGradient(g, dy, packed, dx) })
+	dy, w, addend := c.array(g.OutLen()), c.array(g.WeightLen()), c.array(g.InLen())
+	packed := c.pack(g, w)
+	turned := c.same(make([]float32, PackedInputGradientLen(g)), func(p *Pool, turned []float32) { p.PackInputGradient(Float32s(turned), g, packed) })
+	got := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) {
+		p.ConvInputGradient(g, Backward{Dy: Float32s(dy), Packed: Float32s(turned), Dx: Float32s(dx)})
+	})
 	want, scale := make([]float32, g.InLen()), make([]float32, g.InLen())
 	naiveConvInputGradient(g, dy, w, want)
 	naiveConvInputGradient(g, magnitudes(dy), magnitudes(w), scale)
 	c.near(fmt.Sprintf("dx of %+v", g), got, want, scale, productTolerance)
+	sum := c.same(addend, func(p *Pool, dx []float32) {
+		p.ConvInputGradient(g, Backward{Dy: Float32s(dy), Packed: Float32s(turned), Dx: Float32s(dx), Addend: Float32s(dx)})
+	})
+	for i := range want {
+		want[i], scale[i] = got[i]+addend[i], scale[i]+1
+	}
+	c.near(fmt.Sprintf("dx and addend of %+v", g), sum, want, scale, productTolerance)
 }
 
 func (c *checker) weightGradient(g Geometry) {
 	x, dy, dw := c.array(g.InLen()), c.array(g.OutLen()), c.array(g.WeightLen())
-	got := c.same(dw, func(p *Pool, dw []float32) {
-		p.ConvWeightGradient(g, x, dy, dw, c.array(ConvWeightGradientScratch(g)))
+	packed := c.pack(g, dw)
+	sums := c.same(packed, func(p *Pool, sums []float32) {
+		p.ConvWeightGradient(g, Float32s(x), Float32s(dy), sums, c.array(ConvWeightGradientScratch(g)))
 	})
+	got := c.same(make([]float32, g.WeightLen()), func(p *Pool, w []float32) { p.Unpack(w, g, sums) })
 	want, scale := append([]float32{}, dw...), magnitudes(dw)
 	naiveConvWeightGradient(g, x, dy, want)
 	naiveConvWeightGradient(g, magnitudes(x), magnitudes(dy), scale)
@@ -257,19 +357,20 @@ func TestBatchNorm(t *testing.T) {
 		}
 		relu := rapid.Bool().Draw(r, "relu")
 		k := n.Groups * n.Channels
+		f32 := Float32s
 		both := func(f func(p *Pool, a, b []float32)) (a, b []float32) {
 			out := c.same(c.array(2*k), func(p *Pool, s []float32) { f(p, s[:k:k], s[k:]) })
 			return out[:k:k], out[k:]
 		}
 
-		mean, variance := both(func(p *Pool, mean, variance []float32) { p.BatchNormStatistics(n, x, mean, variance) })
+		mean, variance := both(func(p *Pool, mean, variance []float32) { p.BatchNormStatistics(n, f32(x), mean, variance) })
 		wantMean, wantVariance := make([]float32, k), make([]float32, k)
 		naiveBatchNormStatistics(n, x, wantMean, wantVariance)
 		c.near("mean", mean, wantMean, nil, 1e-6*float64(1+offset))
 		c.near("variance", variance, wantVariance, nil, 4e-6)
 
 		y := c.same(c.array(n.length()), func(p *Pool, y []float32) {
-			p.BatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
+			p.BatchNormApply(n, f32(x), mean, variance, gamma, beta, eps, f32(residual), relu, f32(y))
 		})
 		wantY := make([]float32, n.length())
 		naiveBatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, wantY)
@@ -283,7 +384,9 @@ func TestBatchNorm(t *testing.T) {
 		if relu {
 			mask = y
 		}
-		sumDy, sumDyX := both(func(p *Pool, a, b []float32) { p.BatchNormReduce(n, dy, x, mask, mean, variance, eps, a, b) })
+		sumDy, sumDyX := both(func(p *Pool, a, b []float32) {
+			p.BatchNormReduce(n, f32(dy), f32(x), f32(mask), mean, variance, eps, a, b)
+		})
 		wantDy, wantDyX := make([]float32, k), make([]float32, k)
 		naiveBatchNormReduce(n, dy, x, mask, mean, variance, eps, wantDy, wantDyX)
 		c.near("sumDy", sumDy, wantDy, nil, 1e-6*float64(n.Rows))
@@ -293,12 +396,12 @@ func TestBatchNorm(t *testing.T) {
 		naiveBatchNormInputGradient(n, dy, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, wantDx, wantResidual)
 		half := n.length()
 		out := c.same(c.array(2*half), func(p *Pool, s []float32) {
-			p.BatchNormInputGradient(n, dy, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, s[:half:half], s[half:])
+			p.BatchNormInputGradient(n, f32(dy), f32(x), f32(mask), mean, variance, gamma, eps, sumDy, sumDyX, f32(s[:half:half]), f32(s[half:]))
 		})
 		c.near("dx", out[:half], wantDx, size, 2e-6)
 		c.near("dresidual", out[half:], wantResidual, nil, 0)
 		alone := c.same(dy, func(p *Pool, dx []float32) {
-			p.BatchNormInputGradient(n, dx, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, dx, nil)
+			p.BatchNormInputGradient(n, f32(dx), f32(x), f32(mask), mean, variance, gamma, eps, sumDy, sumDyX, f32(dx), Array{})
 		})
 		c.near("dx in place", alone, out[:half], nil, 0)
 	})
@@ -321,7 +424,7 @@ func TestPooling(t *testing.T) {
 			}
 		}
 		half := g.OutLen()
-		out := c.same(c.array(2*half), func(p *Pool, s []float32) { p.MaxPool(g, x, s[:half:half], ints(s[half:])) })
+		out := c.same(c.array(2*half), func(p *Pool, s []float32) { p.MaxPool(g, Float32s(x), Float32s(s[:half:half]), ints(s[half:])) })
 		want := make([]float32, 2*half)
 		naiveMaxPool(g, x, want[:half], ints(want[half:]))
 		for i := range want {
@@ -329,22 +432,24 @@ func TestPooling(t *testing.T) {
 				r.Fatalf("MaxPool %+v: value %d is %x, want %x", g, i, a, b)
 			}
 		}
-		dx := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.MaxPoolBackward(g, dy, ints(out[half:]), dx) })
+		dx := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.MaxPoolBackward(g, Float32s(dy), ints(out[half:]), Float32s(dx)) })
 		wantDx := make([]float32, g.InLen())
 		naiveMaxPoolBackward(g, dy, ints(out[half:]), wantDx)
 		c.near("dx", dx, wantDx, nil, 4e-6)
 
 		batch, pixels, channels := g.Batch, product(g.In), g.InC
 		x = c.array(g.InLen())
-		y := c.same(c.array(batch*channels), func(p *Pool, y []float32) { p.GlobalAveragePool(batch, pixels, channels, x, y) })
+		y := c.same(c.array(batch*channels), func(p *Pool, y []float32) { p.GlobalAveragePool(batch, pixels, channels, Float32s(x), Float32s(y)) })
 		wantY := make([]float32, batch*channels)
 		naiveGlobalAveragePool(batch, pixels, channels, x, wantY)
 		c.near("average", y, wantY, nil, 5e-7)
-		dx = c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.GlobalAveragePoolBackward(batch, pixels, channels, y, dx) })
+		dx = c.same(c.array(g.InLen()), func(p *Pool, dx []float32) {
+			p.GlobalAveragePoolBackward(batch, pixels, channels, Float32s(y), Float32s(dx))
+		})
 		naiveGlobalAveragePoolBackward(batch, pixels, channels, y, wantDx)
 		c.near("average's gradient", dx, wantDx, nil, 0)
 		sum := c.array(channels)
-		got := c.same(sum, func(p *Pool, s []float32) { p.ColumnSum(batch*pixels, channels, x, s) })
+		got := c.same(sum, func(p *Pool, s []float32) { p.ColumnSum(batch*pixels, channels, Float32s(x), s) })
 		naiveColumnSum(batch*pixels, channels, x, sum)
 		c.near("ColumnSum", got, sum, nil, 3e-7*float64(1+batch*pixels))
 	})
@@ -371,10 +476,10 @@ func TestElementwise(t *testing.T) {
 			fast      func(p *Pool, y []float32)
 			naive     func(y []float32)
 		}{
-			{"ReLU", 0, func(p *Pool, y []float32) { p.ReLU(a, y) }, func(y []float32) { naiveReLU(a, y) }},
-			{"ReLUBackward", 0, func(p *Pool, y []float32) { p.ReLUBackward(b, a, y) }, func(y []float32) { naiveReLUBackward(b, a, y) }},
-			{"Add", 0, func(p *Pool, y []float32) { p.Add(a, b, y) }, func(y []float32) { naiveAdd(a, b, y) }},
-			{"Add in place", 0, func(p *Pool, y []float32) { p.Add(y, b, y) }, func(y []float32) { naiveAdd(y, b, y) }},
+			{"ReLU", 0, func(p *Pool, y []float32) { p.ReLU(Float32s(a), Float32s(y)) }, func(y []float32) { naiveReLU(a, y) }},
+			{"ReLUBackward", 0, func(p *Pool, y []float32) { p.ReLUBackward(Float32s(b), Float32s(a), Float32s(y)) }, func(y []float32) { naiveReLUBackward(b, a, y) }},
+			{"Add", 0, func(p *Pool, y []float32) { p.Add(Float32s(a), Float32s(b), Float32s(y)) }, func(y []float32) { naiveAdd(a, b, y) }},
+			{"Add in place", 0, func(p *Pool, y []float32) { p.Add(Float32s(y), Float32s(b), Float32s(y)) }, func(y []float32) { naiveAdd(y, b, y) }},
 			{"Scale", 0, func(p *Pool, y []float32) { p.Scale(s, b, y) }, func(y []float32) { naiveScale(s, b, y) }},
 			{"Axpy", 2e-7, func(p *Pool, y []float32) { p.Axpy(s, b, y) }, func(y []float32) { naiveAxpy(s, b, y) }},
 			{"Lerp", 3e-7, func(p *Pool, y []float32) { p.Lerp(s, b, y) }, func(y []float32) { naiveLerp(s, b, y) }},
@@ -451,4 +556,16 @@ func TestExp(t *testing.T) {
 		}
 		p.Close()
 	}
+}
+
+// benchArray makes n values of a type.
+func benchArray(n int, half bool) Array {
+	a := Float32s(make([]float32, n))
+	if half {
+		a = BFloat16s(make([]BFloat16, n))
+	}
+	for i := range n {
+		a.set(i, float32(i%17)-8)
+	}
+	return a
 }

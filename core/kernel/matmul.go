@@ -41,10 +41,11 @@ func (p *Pool) matMul(m, n, k int, a, b []float32, turns bool, c []float32) {
 	}
 	s := &p.conv
 	g := Geometry{Batch: m, InC: k, OutC: n}
-	s.x, s.y, s.matrix = a, c, matrix{b, k, n, turns}
+	s.x, s.y, s.matrix = Float32s(a), Float32s(c), matrix{b, k, n, turns}
 	s.forward(&g)
 	p.sweep()
-	s.x, s.y, s.matrix = nil, nil, matrix{}
+	s.forget()
+	s.matrix = matrix{}
 }
 
 // transposed is the product aᵀ·b, which walks both down their rows.
@@ -84,16 +85,20 @@ func transposedTask(p *Pool, w *worker, task int) {
 	clear(w.panel)
 	w.rows = grow(w.rows, gradientPixels*gradientChannels)
 	g := &w.gradient
-	g.mask = p.set.mask(n)
+	*g = gradientArgs{mask: p.set.mask(n), stride: int64(width)}
 	for k := 0; k < t.k; k += gradientPixels {
 		count := min(gradientPixels, t.k-k)
 		w.pairs, w.side = grow(w.pairs, 2*count), grow(w.side, 2*count)
 		for l := range count {
-			w.pairs[2*l], w.pairs[2*l+1] = int32(l*t.m), int32(l*t.n)
+			w.pairs[2*l], w.pairs[2*l+1] = int32(l*t.m), 0
 			w.side[2*l], w.side[2*l+1] = int32(l*gradientChannels), int32(l*t.n)
 		}
 		g.dy = unsafe.Pointer(&t.b[k*t.n+first])
-		p.gradientRows(w, t.a[k*t.m+i0:], w.pairs, w.side, i1-i0, w.panel, width)
+		for i := i0; i < i1; i += gradientChannels {
+			rows := min(gradientChannels, i1-i)
+			p.sideBySide(w, Float32s(t.a).at(k*t.m+i), rows, w.pairs, false)
+			p.gradientTiles(w, w.side, rows, width, w.panel[(i-i0)*width:], false)
+		}
 	}
 	for i := i0; i < i1; i++ {
 		copy(t.c[i*t.n+first:][:n], w.panel[(i-i0)*width:])

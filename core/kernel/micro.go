@@ -4,23 +4,34 @@ import "unsafe"
 
 //go:generate go run ./gen
 
-// productArgs describes one tile of a product: for each row i < rows and output j < width,
+// productArgs describes one tile of a product: for each row i < rows and output j < width, the sum
 //
-//	out[i][column+j] = bias[j] + Σ over taps t, k < depth of table[t·rows+i][k] · weights[(offsets[t]+k)·width + j]
+//	s = Σ over taps t, k < depth of table[t·rows+i][k] · weights[(offsets[t]+k)·width + j]
 //
-// where width is a whole number of vectors and mask says how many values of the last one are stored (and read of bias);
-// with add, what lies in out is added too. The last three fields are the assembly's own.
+// where width is a whole number of vectors. Then, in this order and each only where its field is set: what from[i] holds is
+// added, and bias[j]; sums takes s − shift[j] and its square, summed over the rows; the addend is added; negative values
+// become zero. Values are stored as float32, or as bfloat16 if narrow is set. mask says how many values of the last vector
+// are stored, and read of from, bias and the addend. In tiles of bfloat16, x, the weights and the addend are bfloat16, and
+// depth and offsets count pairs: a weight is a pair of values of neighbouring k. The last three fields are the
+// assembly's own.
 type productArgs struct {
-	table   unsafe.Pointer // [taps][rows] addresses of x
-	offsets unsafe.Pointer // [taps] int64, in rows of width
-	weights unsafe.Pointer
-	taps    int64
-	depth   int64
-	mask    unsafe.Pointer // AVX-512: 16 bits; AVX2: 8 int32; portable: int64 count of outputs
-	bias    unsafe.Pointer // may be nil
-	out     unsafe.Pointer // [rows] addresses of y
-	column  int64
-	add     int64
+	table      unsafe.Pointer // [taps][rows] addresses of x
+	offsets    unsafe.Pointer // [taps] int64, in rows of width
+	weights    unsafe.Pointer
+	taps       int64
+	depth      int64
+	mask       unsafe.Pointer // AVX-512: 16 bits; AVX2: 8 int32; portable: int64 count of outputs
+	from       unsafe.Pointer // [rows] addresses of float32
+	fromColumn int64          // bytes
+	bias       unsafe.Pointer
+	sums       unsafe.Pointer // [2][width] float32
+	shift      unsafe.Pointer
+	out        unsafe.Pointer // [rows] addresses of y
+	column     int64          // bytes
+	addend     int64          // not 0: there is one
+	addendAt   int64          // bytes from y to it
+	relu       int64
+	narrow     int64
 
 	//lint:ignore U1000 the assembly's own
 	tableAt, offsetsAt, left uintptr
@@ -30,7 +41,7 @@ type productArgs struct {
 //
 //	sum[i·stride + j] += Σ over pairs (a, b) of x[a+i]·dy[b+j]
 //
-// where dy is read only as far as mask says.
+// where dy is read only as far as mask says. In tiles of bfloat16 a value of x and dy is a pair: of two pixels.
 type gradientArgs struct {
 	pairs  unsafe.Pointer // [count] of two int32
 	count  int64          // at least 1
@@ -41,13 +52,15 @@ type gradientArgs struct {
 }
 
 // copyArgs describes a copy of rows ≥ 1 rows side by side: to[r·stride + j] = from[offsets[2r] + j], zero where the mask
-// of the last vector leaves out.
+// of the last vector leaves out. For bfloat16, it is the pair of that and from[offsets[2r+1] + j], where a negative offset
+// stands for a row of zeros.
 type copyArgs struct {
 	from, to unsafe.Pointer
 	rows     int64
 	stride   int64
-	offsets  unsafe.Pointer // int32, every other one
+	offsets  unsafe.Pointer // int32
 	mask     unsafe.Pointer
+	zeros    unsafe.Pointer
 }
 
 // rowArgs describes a loop over rows ≥ 1 rows of the same columns in up to five streams (s0…s4), each with a stride of its
@@ -79,6 +92,11 @@ func (a *rowArgs) stream(i int, x []float32, at, stride int) {
 	a.streams[i], a.strides[i] = unsafe.Pointer(&x[at]), int64(4*stride)
 }
 
+// array is stream for either type.
+func (a *rowArgs) array(i int, x Array, at, stride int) {
+	a.streams[i], a.strides[i] = x.at(at), int64(x.bytes()*stride)
+}
+
 // loops are the row loops of an instruction set; portableLoops says what each computes.
 type loops struct {
 	add, scale, axpy, lerp, fill, relu, reluBackward, sgd     func(*rowArgs)
@@ -88,6 +106,7 @@ type loops struct {
 	inputGradient, inputGradientMasked, inputGradientResidual func(*rowArgs)
 	exp, columnMax                                            func(*rowArgs)
 	maxPool, maxPoolBackward                                  func(*rowArgs)
+	widen, narrow, weave                                      func(*rowArgs) // of bfloat16
 }
 
 // set is an instruction set: its tiles and vector loops.
@@ -102,6 +121,24 @@ type set struct {
 	turn        func(*turnArgs)
 	turnAdd     func(*turnArgs)
 	masks       []unsafe.Pointer // by values of the last vector, 1…vec
+	half        *halfSet         // nil where bfloat16 cannot be computed
+}
+
+// halfSet are the tiles and loops of an instruction set for bfloat16. Of the loops, it has those whose streams may be.
+type halfSet struct {
+	products  [][]func(*productArgs)
+	gradients [][]func(*gradientArgs)
+	copies    []func(*copyArgs)
+	loops     loops
+	turnPairs func(*turnArgs)
+}
+
+// loopsOf gives the loops for an array's type.
+func (s *set) loopsOf(a Array) *loops {
+	if a.half {
+		return &s.half.loops
+	}
+	return &s.loops
 }
 
 // height is the number of rows of the tallest product tile of so many vectors.

@@ -33,9 +33,9 @@ func (p *Pool) normSums(w *worker, n Norm, task, first, last int) {
 	for r := first; r < last; r += sumRows {
 		clear(w.sums)
 		a.rows = int64(min(sumRows, last-r))
-		for i, s := range c.streams {
-			if s != nil {
-				a.stream(i, s, r*n.Channels, n.Channels)
+		for i, s := range c.arrays {
+			if !s.None() {
+				a.array(i, s, r*n.Channels, n.Channels)
 			}
 		}
 		c.loop(a)
@@ -62,16 +62,20 @@ func (p *Pool) startSums(n Norm) {
 
 // batchNormStatistics sums deviations from the first row of the group and their squares, which loses nothing where the
 // mean is far greater than the deviation.
-func (p *Pool) batchNormStatistics(n Norm, x, mean, variance []float32) {
+func (p *Pool) batchNormStatistics(n Norm, x Array, mean, variance []float32) {
 	c := &p.call
-	c.norm, c.loop, c.streams[0] = n, p.set.loops.moments, x
+	c.norm, c.loop, c.arrays[0] = n, p.set.loopsOf(x).moments, x
+	p.params = grow(p.params, n.Groups*n.Channels)
+	for i := range p.params {
+		p.params[i] = x.value(i/n.Channels*n.Rows*n.Channels + i%n.Channels)
+	}
 	p.startSums(n)
 	p.normTasks(n, momentsTask)
 	for i := range mean {
 		g, ch := i/n.Channels, i%n.Channels
 		sum, square := p.normTotal(n, g, ch)
 		sum, square = sum/float64(n.Rows), square/float64(n.Rows)
-		mean[i] = float32(float64(x[g*n.Rows*n.Channels+ch]) + sum)
+		mean[i] = float32(float64(p.params[i]) + sum)
 		variance[i] = float32(square - sum*sum)
 		if variance[i] < 0 {
 			variance[i] = 0
@@ -82,21 +86,21 @@ func (p *Pool) batchNormStatistics(n Norm, x, mean, variance []float32) {
 func momentsTask(p *Pool, w *worker, task int) {
 	n := p.call.norm
 	group, first, last := p.normBlock(w, n, task)
-	w.row.params[2] = unsafe.Pointer(&p.call.streams[0][group*n.Rows*n.Channels])
+	w.row.params[2] = unsafe.Pointer(&p.params[group*n.Channels])
 	p.normSums(w, n, task, first, last)
 }
 
 // inverse is 1/√(variance+eps).
 func inverse(variance, eps float32) float64 { return 1 / math.Sqrt(float64(variance)+float64(eps)) }
 
-func (p *Pool) batchNormApply(n Norm, x, mean, variance, gamma, beta []float32, eps float32, residual []float32, relu bool, y []float32) {
-	c, l := &p.call, &p.set.loops
+func (p *Pool) batchNormApply(n Norm, x Array, mean, variance, gamma, beta []float32, eps float32, residual Array, relu bool, y Array) {
+	c, l := &p.call, p.set.loopsOf(x)
 	c.norm = n
-	c.streams = [5][]float32{x, y, residual}
+	c.arrays = [5]Array{x, y, residual}
 	switch {
-	case residual != nil && relu:
+	case !residual.None() && relu:
 		c.loop = l.normaliseAddReLU
-	case residual != nil:
+	case !residual.None():
 		c.loop = l.normaliseAdd
 	case relu:
 		c.loop = l.normaliseReLU
@@ -129,21 +133,21 @@ func normRowsTask(p *Pool, w *worker, task int) {
 	for i := range c.params {
 		a.params[i] = unsafe.Pointer(&p.params[(group*c.params+i)*c.norm.Channels])
 	}
-	for i, s := range c.streams {
-		if s != nil {
-			a.stream(i, s, first*c.norm.Channels, c.norm.Channels)
+	for i, s := range c.arrays {
+		if !s.None() {
+			a.array(i, s, first*c.norm.Channels, c.norm.Channels)
 		}
 	}
 	c.loop(a)
 }
 
-func (p *Pool) batchNormReduce(n Norm, dy, x, y, mean, variance []float32, eps float32, sumDy, sumDyX []float32) {
+func (p *Pool) batchNormReduce(n Norm, dy, x, y Array, mean, variance []float32, eps float32, sumDy, sumDyX []float32) {
 	c := &p.call
-	c.norm, c.loop = n, p.set.loops.reduce
-	c.streams = [5][]float32{dy, x, y}
+	c.norm, c.loop = n, p.set.loopsOf(x).reduce
+	c.arrays = [5]Array{dy, x, y}
 	c.mean = mean
-	if y != nil {
-		c.loop = p.set.loops.reduceMasked
+	if !y.None() {
+		c.loop = p.set.loopsOf(x).reduceMasked
 	}
 	p.startSums(n)
 	p.normTasks(n, reduceTask)
@@ -160,8 +164,8 @@ func reduceTask(p *Pool, w *worker, task int) {
 	p.normSums(w, n, task, first, last)
 }
 
-func (p *Pool) batchNormInputGradient(n Norm, dy, x, y, mean, variance, gamma []float32, eps float32, sumDy, sumDyX, dx, dresidual []float32) {
-	c, l := &p.call, &p.set.loops
+func (p *Pool) batchNormInputGradient(n Norm, dy, x, y Array, mean, variance, gamma []float32, eps float32, sumDy, sumDyX []float32, dx, dresidual Array) {
+	c, l := &p.call, p.set.loopsOf(x)
 	c.norm, c.params = n, 4
 	p.params = grow(p.params, 4*len(mean))
 	rows := float64(n.Rows)
@@ -176,16 +180,16 @@ func (p *Pool) batchNormInputGradient(n Norm, dy, x, y, mean, variance, gamma []
 		at[0], at[n.Channels] = float32(scale), float32(-scale*inv*float64(sumDyX[i])/rows)
 		at[2*n.Channels], at[3*n.Channels] = float32(-scale*float64(sumDy[i])/rows), mean[i]
 	}
-	c.streams = [5][]float32{dy, x, y, dx, dresidual}
+	c.arrays = [5]Array{dy, x, y, dx, dresidual}
 	switch {
-	case y == nil:
-		if c.loop = l.inputGradient; dresidual != nil {
-			if unsafe.SliceData(dresidual) != unsafe.SliceData(dy) {
+	case y.None():
+		if c.loop = l.inputGradient; !dresidual.None() {
+			if dresidual.p != dy.p {
 				p.copy(dy, dresidual)
 			}
-			c.streams[4] = nil
+			c.arrays[4] = Array{}
 		}
-	case dresidual == nil:
+	case dresidual.None():
 		c.loop = l.inputGradientMasked
 	default:
 		c.loop = l.inputGradientResidual
@@ -193,10 +197,10 @@ func (p *Pool) batchNormInputGradient(n Norm, dy, x, y, mean, variance, gamma []
 	p.normTasks(n, normRowsTask)
 }
 
-// copy copies from one slice to another of the same length.
-func (p *Pool) copy(from, to []float32) {
+// copy copies from one array to another of the same length and type.
+func (p *Pool) copy(from, to Array) {
 	saved := p.call
-	p.call.streams = [5][]float32{}
-	p.flat(p.set.loops.scale, len(from), [3]float32{1}, from, to)
+	p.call = call{scalars: [3]float32{1}}
+	p.flatArrays(p.set.loopsOf(from).scale, from, to)
 	p.call = saved
 }

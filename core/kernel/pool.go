@@ -29,6 +29,7 @@ type Pool struct {
 	conv    sweep
 	packing packing
 	wgrad   gradientSweep
+	moments moments
 	turned  transposed
 	zeros   []float32 // a row outside the image
 	sums    []float64 // partial sums
@@ -41,6 +42,7 @@ type call struct {
 	loop                  func(*rowArgs)
 	scalars               [3]float32
 	streams               [5][]float32
+	arrays                [5]Array
 	mean                  []float32
 	norm                  Norm
 	volume                [3]axis
@@ -56,15 +58,19 @@ type worker struct {
 	pairs, side      []int32
 	pixels, segments []int32
 	rows             []float32
+	inside           []int32
 	gradient         gradientArgs
 	copy             copyArgs
 
-	panel  []float32
-	row    rowArgs
-	sums   []float32
-	wide   []float64
-	turn   turnArgs
-	places []int32
+	panel    []float32
+	partial  []float32        // sums of a product that wait for its other chunks
+	partials []unsafe.Pointer // and their rows
+	shift    []float32
+	row      rowArgs
+	sums     []float32
+	wide     []float64
+	turn     turnArgs
+	places   []int32
 }
 
 // NewPool starts a pool of so many threads, the caller's included; 0 or less means all processors that Go may use.

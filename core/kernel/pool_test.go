@@ -72,7 +72,7 @@ func TestCallersWaitForEachOther(t *testing.T) {
 // dotOfOnes sums a column of ones.
 func (p *Pool) dotOfOnes(x []float32) float32 {
 	sum := []float32{0}
-	p.ColumnSum(len(x), 1, x, sum)
+	p.ColumnSum(len(x), 1, Float32s(x), sum)
 	return sum[0]
 }
 
@@ -116,12 +116,12 @@ func TestWrongLengthsPanicWithAClearMessage(t *testing.T) {
 	g := Conv(1, []int{4}, 2, 3, 3, 1, 1)
 	for want, f := range map[string]func(){
 		"ConvForward: y has 11 values, want 12": func() {
-			p.ConvForward(g, make([]float32, 8), make([]float32, PackedForwardLen(g)), nil, make([]float32, 11))
+			p.ConvForward(g, Forward{X: Float32s(make([]float32, 8)), Packed: Float32s(make([]float32, PackedLen(g))), Y: Float32s(make([]float32, 11))})
 		},
 		"axis 0: size 4, kernel 3, stride 1, padding 1, dilation 1 give 4, not 5": func() {
 			g := g
 			g.Out = []int{5}
-			p.ConvForward(g, nil, nil, nil, nil)
+			p.ConvForward(g, Forward{})
 		},
 		"MatMulNT: b has 0 values, want 6": func() { p.MatMulNT(1, 2, 3, make([]float32, 3), nil, make([]float32, 2)) },
 	} {
@@ -148,35 +148,49 @@ func TestNothingIsAllocatedInASteadyLoop(t *testing.T) {
 	p := NewPool(2)
 	defer p.Close()
 	g := Conv(9, []int{6, 6}, 20, 70, 3, 2, 1)
-	x, y, w := make([]float32, g.InLen()), make([]float32, g.OutLen()), make([]float32, g.WeightLen())
-	packed, turned := make([]float32, PackedForwardLen(g)), make([]float32, PackedInputGradientLen(g))
-	scratch := make([]float32, ConvWeightGradientScratch(g))
-	n := Norm{1, len(y) / 70, 70}
+	n := Norm{1, g.OutLen() / 70, 70}
 	s := make([]float32, 70)
 	square := make([]float32, 70*70)
 	pool := Conv(9, []int{6, 6}, 20, 20, 3, 2, 1)
-	top, arg := make([]float32, pool.OutLen()), make([]int32, pool.OutLen())
-	step := func() {
-		p.PackForward(packed, g, w)
-		p.PackInputGradient(turned, g, w)
-		p.ConvForward(g, x, packed, nil, y)
-		p.ConvInputGradient(g, y, turned, x)
-		p.ConvWeightGradient(g, x, y, w, scratch)
-		p.MatMulNT(n.Rows, 70, 70, y, square, y)
-		p.MatMulTN(70, 70, n.Rows, y, y, square)
-		p.BatchNormStatistics(n, y, s, s)
-		p.BatchNormApply(n, y, s, s, s, s, 1, nil, true, y)
-		p.BatchNormReduce(n, y, y, y, s, s, 1, s, s)
-		p.BatchNormInputGradient(n, y, y, nil, s, s, s, 1, s, s, y, nil)
-		p.MaxPool(pool, x, top, arg)
-		p.MaxPoolBackward(pool, top, arg, x)
-		p.GlobalAveragePool(9, 9, 70, y, y[:630])
-		p.ColumnSum(n.Rows, 70, y, s)
-		p.L2Normalize(n.Rows, 70, 1, y, y, make([]float32, n.Rows))
-		p.SGD(0, 0, 0, w, w, w)
-		p.Fill(0, y)
+	arg := make([]int32, pool.OutLen())
+	norm := make([]float32, n.Rows)
+	w, sums := make([]float32, g.WeightLen()), make([]float32, PackedLen(g))
+	scratch := make([]float32, ConvWeightGradientScratch(g))
+	types := []bool{false}
+	if p.set.half != nil {
+		types = append(types, true)
 	}
-	if got := testing.AllocsPerRun(5, step); got > 1 { // the one in step itself
-		t.Errorf("%v allocations in a step, want none", got-1)
+	wide := make([]float32, g.OutLen())
+	for _, half := range types {
+		x, y, top := benchArray(g.InLen(), half), benchArray(g.OutLen(), half), benchArray(pool.OutLen(), half)
+		packed, turned := benchArray(PackedLen(g), half), benchArray(PackedInputGradientLen(g), half)
+		step := func() {
+			p.Pack(sums, g, w)
+			p.PackInputGradient(turned, g, sums)
+			p.ConvForward(g, Forward{X: x, Packed: packed, Y: y, Moments: Moments{n, s, s, s}})
+			p.ConvInputGradient(g, Backward{Dy: y, Packed: turned, Dx: x})
+			p.ConvWeightGradient(g, x, y, sums, scratch)
+			p.Unpack(w, g, sums)
+			if half {
+				p.PackBFloat16(packed.BFloat16(), g, sums)
+				p.Convert(y, Float32s(wide))
+			}
+			p.MatMulNT(n.Rows, 70, 70, wide, square, wide)
+			p.MatMulTN(70, 70, n.Rows, wide, wide, square)
+			p.BatchNormStatistics(n, y, s, s)
+			p.BatchNormApply(n, y, s, s, s, s, 1, Array{}, true, y)
+			p.BatchNormReduce(n, y, y, y, s, s, 1, s, s)
+			p.BatchNormInputGradient(n, y, y, Array{}, s, s, s, 1, s, s, y, Array{})
+			p.MaxPool(pool, x, top, arg)
+			p.MaxPoolBackward(pool, top, arg, x)
+			p.GlobalAveragePool(9, 9, 70, y, y.First(630))
+			p.ColumnSum(n.Rows, 70, y, s)
+			p.L2Normalize(n.Rows, 70, 1, wide, wide, norm)
+			p.SGD(0, 0, 0, w, w, w)
+			p.Fill(0, wide)
+		}
+		if got := testing.AllocsPerRun(5, step); got > 0 {
+			t.Errorf("%v allocations in a step (bfloat16: %v), want none", got, half)
+		}
 	}
 }

@@ -18,9 +18,9 @@ func (p *Pool) poolTasks(g *Geometry, lines, length int, task func(p *Pool, w *w
 	p.run((lines+c.rows-1)/c.rows, task)
 }
 
-func (p *Pool) maxPool(g *Geometry, x, y []float32, arg []int32) {
+func (p *Pool) maxPool(g *Geometry, x, y Array, arg []int32) {
 	v := g.volume()
-	p.call.streams = [5][]float32{x, y, bits(arg)}
+	p.call.arrays = [5]Array{x, y, Float32s(bits(arg))}
 	p.poolTasks(g, g.Batch*v[0].out*v[1].out, v[2].out, maxPoolTask)
 }
 
@@ -39,13 +39,14 @@ func (a *axis) span(k int) (from, to int) {
 func maxPoolTask(p *Pool, w *worker, task int) {
 	c := &p.call
 	v := &c.volume
-	x, y, arg := c.streams[0], c.streams[1], c.streams[2]
+	x, y, arg := c.arrays[0], c.arrays[1], c.arrays[2]
+	maximum := p.set.loopsOf(x).maxPool
 	a := &w.row
 	for line := task * c.rows; line < min((task+1)*c.rows, c.n); line++ {
 		jy, jz, n := line%v[1].out, line/v[1].out%v[0].out, line/v[1].out/v[0].out
 		to := line * v[2].out * c.cols
-		p.fillRow(a, y[to:to+v[2].out*c.cols], float32(math.Inf(-1)))
-		p.fillRow(a, arg[to:to+v[2].out*c.cols], math.Float32frombits(math.MaxUint32))
+		p.fillRow(a, y, to, v[2].out*c.cols, float32(math.Inf(-1)))
+		p.fillRow(a, arg, to, v[2].out*c.cols, math.Float32frombits(math.MaxUint32))
 		a.columns(p.set, c.cols)
 		for kz := range v[0].kernel {
 			iz := jz*v[0].stride - v[0].pad + kz*v[0].dilation
@@ -62,27 +63,27 @@ func maxPoolTask(p *Pool, w *worker, task int) {
 					}
 					a.rows = int64(hi - lo)
 					a.tap = int32((kz*v[1].kernel+ky)*v[2].kernel + kx)
-					a.stream(0, x, (from+lo*v[2].stride-v[2].pad+kx*v[2].dilation)*c.cols, v[2].stride*c.cols)
-					a.stream(1, y, to+lo*c.cols, c.cols)
-					a.stream(2, arg, to+lo*c.cols, c.cols)
-					p.set.loops.maxPool(a)
+					a.array(0, x, (from+lo*v[2].stride-v[2].pad+kx*v[2].dilation)*c.cols, v[2].stride*c.cols)
+					a.array(1, y, to+lo*c.cols, c.cols)
+					a.array(2, arg, to+lo*c.cols, c.cols)
+					maximum(a)
 				}
 			}
 		}
 	}
 }
 
-// fillRow sets all of s to v.
-func (p *Pool) fillRow(a *rowArgs, s []float32, v float32) {
+// fillRow sets n values of s to v.
+func (p *Pool) fillRow(a *rowArgs, s Array, at, n int, v float32) {
 	*a = rowArgs{rows: 1, scalars: [3]float32{v}}
-	a.columns(p.set, len(s))
-	a.stream(0, s, 0, 0)
-	p.set.loops.fill(a)
+	a.columns(p.set, n)
+	a.array(0, s, at, 0)
+	p.set.loopsOf(s).fill(a)
 }
 
-func (p *Pool) maxPoolBackward(g *Geometry, dy []float32, arg []int32, dx []float32) {
+func (p *Pool) maxPoolBackward(g *Geometry, dy Array, arg []int32, dx Array) {
 	v := g.volume()
-	p.call.streams = [5][]float32{dy, bits(arg), dx}
+	p.call.arrays = [5]Array{dy, Float32s(bits(arg)), dx}
 	p.poolTasks(g, g.Batch*v[0].in*v[1].in, v[2].in, maxPoolBackwardTask)
 }
 
@@ -91,12 +92,13 @@ func (p *Pool) maxPoolBackward(g *Geometry, dy []float32, arg []int32, dx []floa
 func maxPoolBackwardTask(p *Pool, w *worker, task int) {
 	c := &p.call
 	v := &c.volume
-	dy, arg, dx := c.streams[0], c.streams[1], c.streams[2]
+	dy, arg, dx := c.arrays[0], c.arrays[1], c.arrays[2]
+	add := p.set.loopsOf(dy).maxPoolBackward
 	a := &w.row
 	for line := task * c.rows; line < min((task+1)*c.rows, c.n); line++ {
 		iy, iz, n := line%v[1].in, line/v[1].in%v[0].in, line/v[1].in/v[0].in
 		to := line * v[2].in * c.cols
-		p.fillRow(a, dx[to:to+v[2].in*c.cols], 0)
+		p.fillRow(a, dx, to, v[2].in*c.cols, 0)
 		a.columns(p.set, c.cols)
 		for kz := range v[0].kernel {
 			jz, okz := v[0].window(iz, kz)
@@ -113,10 +115,10 @@ func maxPoolBackwardTask(p *Pool, w *worker, task int) {
 					}
 					a.rows = int64(hi - lo)
 					a.tap = int32((kz*v[1].kernel+ky)*v[2].kernel + kx)
-					a.stream(0, dy, (from+lo)*c.cols, c.cols)
-					a.stream(1, arg, (from+lo)*c.cols, c.cols)
-					a.stream(2, dx, to+(lo*v[2].stride-v[2].pad+kx*v[2].dilation)*c.cols, v[2].stride*c.cols)
-					p.set.loops.maxPoolBackward(a)
+					a.array(0, dy, (from+lo)*c.cols, c.cols)
+					a.array(1, arg, (from+lo)*c.cols, c.cols)
+					a.array(2, dx, to+(lo*v[2].stride-v[2].pad+kx*v[2].dilation)*c.cols, v[2].stride*c.cols)
+					add(a)
 				}
 			}
 		}
@@ -129,10 +131,10 @@ func (a *axis) window(i, k int) (int, bool) {
 	return at / a.stride, at >= 0 && at%a.stride == 0 && at/a.stride < a.out
 }
 
-func (p *Pool) globalAveragePool(batch, pixels, channels int, x, y []float32) {
+func (p *Pool) globalAveragePool(batch, pixels, channels int, x, y Array) {
 	c := &p.call
 	c.n, c.rows, c.cols = batch, pixels, channels
-	c.streams = [5][]float32{x, y}
+	c.arrays = [5]Array{x, y}
 	p.run(batch, averageTask)
 }
 
@@ -140,16 +142,16 @@ func averageTask(p *Pool, w *worker, task int) {
 	c := &p.call
 	w.wide = grow(w.wide, c.cols)
 	clear(w.wide)
-	p.columnSums(w, c.streams[0], task*c.rows, (task+1)*c.rows, c.cols, w.wide)
+	p.columnSums(w, c.arrays[0], task*c.rows, (task+1)*c.rows, c.cols, w.wide)
 	for i, v := range w.wide {
-		c.streams[1][task*c.cols+i] = float32(v / float64(c.rows))
+		c.arrays[1].set(task*c.cols+i, float32(v/float64(c.rows)))
 	}
 }
 
-func (p *Pool) globalAveragePoolBackward(batch, pixels, channels int, dy, dx []float32) {
+func (p *Pool) globalAveragePoolBackward(batch, pixels, channels int, dy, dx Array) {
 	c := &p.call
 	c.n, c.rows, c.cols = batch, pixels, channels
-	c.streams = [5][]float32{dy, dx}
+	c.arrays = [5]Array{dy, dx}
 	p.run(batch, averageBackwardTask)
 }
 
@@ -157,12 +159,12 @@ func averageBackwardTask(p *Pool, w *worker, task int) {
 	c := &p.call
 	w.sums = grow(w.sums, c.cols)
 	for i := range w.sums {
-		w.sums[i] = c.streams[0][task*c.cols+i] / float32(c.rows)
+		w.sums[i] = c.arrays[0].value(task*c.cols+i) / float32(c.rows)
 	}
 	a := &w.row
 	*a = rowArgs{rows: int64(c.rows)}
 	a.columns(p.set, c.cols)
 	a.params[0] = unsafe.Pointer(&w.sums[0])
-	a.stream(0, c.streams[1], task*c.rows*c.cols, c.cols)
-	p.set.loops.spread(a)
+	a.array(0, c.arrays[1], task*c.rows*c.cols, c.cols)
+	p.set.loopsOf(c.arrays[1]).spread(a)
 }

@@ -58,17 +58,36 @@ func productPortable(a *productArgs, rows int) {
 		}
 	}
 	n := int(*(*int64)(a.mask))
-	for r, out := range unsafe.Slice((*unsafe.Pointer)(a.out), rows) {
-		y := unsafe.Slice((*float32)(unsafe.Add(out, a.column*4)), n)
-		for j := range y {
-			s := acc[r][j]
-			if a.bias != nil {
-				s += unsafe.Slice((*float32)(a.bias), n)[j]
+	for r := range rows {
+		s := acc[r][:n]
+		if a.from != nil {
+			from := unsafe.Slice((*unsafe.Pointer)(a.from), rows)[r]
+			for j, v := range unsafe.Slice((*float32)(unsafe.Add(from, a.fromColumn)), n) {
+				s[j] += v
 			}
-			if a.add != 0 {
-				s += y[j]
+		}
+		if a.bias != nil {
+			for j, v := range unsafe.Slice((*float32)(a.bias), n) {
+				s[j] += v
 			}
-			y[j] = s
+		}
+		if a.sums != nil {
+			sums, shift := unsafe.Slice((*float32)(a.sums), 2*portableWidth), unsafe.Slice((*float32)(a.shift), n)
+			for j, v := range s {
+				d := v - shift[j]
+				sums[j] += d
+				sums[portableWidth+j] += d * d
+			}
+		}
+		y := unsafe.Slice((*float32)(unsafe.Add(unsafe.Slice((*unsafe.Pointer)(a.out), rows)[r], a.column)), n)
+		for j, v := range s {
+			if a.addend != 0 {
+				v += *(*float32)(unsafe.Add(unsafe.Pointer(&y[j]), a.addendAt))
+			}
+			if a.relu != 0 {
+				v = notNegative(v)
+			}
+			y[j] = v
 		}
 	}
 }

@@ -181,7 +181,7 @@ func sumRestTask(p *Pool, w *worker, task int) {
 			end++
 		}
 		if end > t {
-			p.columnSums(w, c.streams[0], first+t, first+end, c.cols, sum)
+			p.columnSums(w, Float32s(c.streams[0]), first+t, first+end, c.cols, sum)
 		}
 		t = end + 1
 	}

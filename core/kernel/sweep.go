@@ -15,7 +15,11 @@ import "unsafe"
 // outside for the whole tile and is left out; only where there are few samples do tiles hold neighbouring pixels, with a
 // row of zeros outside.
 type sweep struct {
-	x, w, bias, y     []float32
+	x, w, y           Array
+	bias              []float32
+	addend            Array // added to the product, like y
+	relu              bool  // then negative values become zero
+	moments           *moments
 	axes              [3]sweepAxis
 	batch             int
 	channels, outputs int // of x and of y
@@ -29,6 +33,7 @@ type sweep struct {
 	chunks        []chunk
 	parts         int // row parts of a group
 	panels        int
+	pair          int // values of the reduction that one weight holds: 2 for bfloat16
 }
 
 // tapRef is a tap of an axis: its place in the packed weights and its offset in the source.
@@ -65,7 +70,11 @@ func (s *sweep) plan(set *set) {
 	if a[2].run && !s.byPixel {
 		run, each = run*each, min(each, 1)
 	}
-	rowBytes := 4 * width * run * max(each, 1) // weights of one tap of the first two axes
+	s.pair = 1
+	if s.x.half {
+		s.pair = 2
+	}
+	rowBytes := s.x.bytes() * width * run * max(each, 1) // weights of one tap of the first two axes
 	rows := len(a[0].taps) * len(a[1].taps)
 	s.chunks = s.chunks[:0]
 	block := 1
@@ -84,7 +93,7 @@ func (s *sweep) plan(set *set) {
 		n := min((rowBytes+weightCache-1)/weightCache, run)
 		for t := range rows {
 			for i := range n {
-				s.chunks = append(s.chunks, chunk{t, t + 1, i * run / n, (i + 1) * run / n})
+				s.chunks = append(s.chunks, chunk{t, t + 1, i * run / n / s.pair * s.pair, (i + 1) * run / n / s.pair * s.pair})
 			}
 		}
 	}
@@ -113,13 +122,33 @@ func (s *sweep) plan(set *set) {
 	s.parts = max(1, min(tasks/len(s.groups), tiles/least, flops/len(s.groups)>>19))
 }
 
-// tiles is the number of tiles of so many rows.
+// tiles is the number of tiles of so many rows. Tiles of samples keep within a group of the moments.
 func (s *sweep) tiles(height int) int {
 	if s.byPixel {
 		return (s.batch*s.points + height - 1) / height
 	}
-	return (s.batch + height - 1) / height * s.points
+	each := s.batch / s.normGroups()
+	return s.normGroups() * ((each + height - 1) / height) * s.points
 }
+
+// normGroups is the number of groups of samples that have moments of their own.
+func (s *sweep) normGroups() int {
+	if s.moments == nil {
+		return 1
+	}
+	return s.moments.norm.Groups
+}
+
+// samples gives the samples of one of so many blocks.
+func (s *sweep) samples(block, blocks int) (from, to int) {
+	groups := s.normGroups()
+	each, per := s.batch/groups, blocks/groups
+	group, i := block/per, block%per
+	return group*each + i*each/per, group*each + (i+1)*each/per
+}
+
+// partialTiles is how many tiles go through all chunks together where their sums cannot wait in y.
+const partialTiles = 64
 
 // sweep runs the planned product.
 func (p *Pool) sweep() {
@@ -131,7 +160,13 @@ func (p *Pool) sweep() {
 	if s.byPixel && len(p.zeros) < s.channels {
 		p.zeros = make([]float32, s.channels)
 	}
+	if s.moments != nil {
+		s.moments.start(p, s)
+	}
 	p.run(len(s.groups)*s.parts, sweepTask)
+	if s.moments != nil {
+		s.moments.finish(p, s)
+	}
 }
 
 func sweepTask(p *Pool, w *worker, task int) {
@@ -148,47 +183,96 @@ func sweepTask(p *Pool, w *worker, task int) {
 	w.offsets = grow(w.offsets, entries)
 	w.out = grow(w.out, height)
 
+	products := p.set.products
+	if s.x.half {
+		products = p.set.half.products
+	}
 	a := &w.product
-	y := unsafe.Pointer(unsafe.SliceData(s.y))
+	*a = productArgs{}
+	a.table = unsafe.Pointer(unsafe.SliceData(w.table))
+	a.offsets = unsafe.Pointer(unsafe.SliceData(w.offsets))
 	panel := s.taps * s.channels // depth of a panel
-	for ci, c := range s.chunks {
-		if s.matrix.b != nil {
-			w.panel = grow(w.panel, (c.k1-c.k0)*width)
-			s.matrix.pack(p, w, w.panel, g.first*p.set.width, min(width, s.outputs-g.first*p.set.width), width, c.k0, c.k1)
-		}
-		a.add = int64(min(ci, 1))
-		for tile := first; tile < last; tile++ {
-			var rows, taps int
-			if s.byPixel {
-				rows, taps = s.pixelTile(w, y, tile*height, min(height, s.batch*s.points-tile*height), c, p.zeros)
-			} else {
-				rows, taps = s.sampleTile(w, y, tile, tiles/s.points, c)
+	// Sums of chunks wait in y, or, where y cannot hold them, beside it for a few tiles at a time.
+	block := last - first
+	aside := len(s.chunks) > 1 && (s.y.half || !s.addend.None()) // the addend may be y
+	if aside {
+		block = partialTiles
+		w.partial = grow(w.partial, partialTiles*height*width)
+		w.partials = grow(w.partials, height)
+	}
+	tally := s.moments.begin(p, w, s, g, part, width)
+	for from := first; from < last; from += block {
+		for ci, c := range s.chunks {
+			if s.matrix.b != nil {
+				w.panel = grow(w.panel, (c.k1-c.k0)*width)
+				s.matrix.pack(p, w, w.panel, g.first*p.set.width, min(width, s.outputs-g.first*p.set.width), width, c.k0, c.k1)
 			}
-			if taps == 0 && ci > 0 {
-				continue
-			}
-			multiply := p.set.products[vecs][rows]
-			for t := g.first; t < g.last; t++ {
-				column := t * p.set.width
-				n := min(width, s.outputs-column)
-				a.table = unsafe.Pointer(unsafe.SliceData(w.table))
-				a.offsets = unsafe.Pointer(unsafe.SliceData(w.offsets))
-				a.out = unsafe.Pointer(unsafe.SliceData(w.out))
-				a.taps = int64(taps)
-				a.column = int64(column)
-				a.mask = p.set.mask(n)
-				a.bias = nil
-				if s.bias != nil && ci == 0 {
-					a.bias = unsafe.Pointer(&s.bias[column])
-				}
-				if s.matrix.b != nil {
-					a.weights = unsafe.Pointer(unsafe.SliceData(w.panel))
+			final := ci == len(s.chunks)-1
+			for tile := from; tile < min(from+block, last); tile++ {
+				var rows, taps int
+				if s.byPixel {
+					rows, taps = s.pixelTile(w, tile*height, min(height, s.batch*s.points-tile*height), c, p.zeros)
 				} else {
-					a.weights = unsafe.Pointer(&s.w[column*panel])
+					rows, taps = s.sampleTile(w, tile, tiles/s.points, c)
 				}
-				multiply(a)
+				if taps == 0 && ci > 0 && !final {
+					continue
+				}
+				if final {
+					tally.tile(tile, tiles)
+				}
+				multiply := products[vecs][rows]
+				a.taps = int64(taps)
+				for t := g.first; t < g.last; t++ {
+					column := t * p.set.width
+					a.weights = s.w.at(column * panel)
+					if s.matrix.b != nil {
+						a.weights = unsafe.Pointer(unsafe.SliceData(w.panel))
+					}
+					a.mask = p.set.mask(min(width, s.outputs-column))
+					a.out, a.column = unsafe.Pointer(unsafe.SliceData(w.out)), int64(column*s.y.bytes())
+					a.from, a.bias, a.sums, a.addend, a.relu, a.narrow = nil, nil, nil, 0, 0, 0
+					if aside {
+						for r := range rows {
+							w.partials[r] = unsafe.Pointer(&w.partial[((tile-from)*height+r)*width])
+						}
+					}
+					if ci > 0 {
+						a.from, a.fromColumn = a.out, a.column
+						if aside {
+							a.from, a.fromColumn = unsafe.Pointer(unsafe.SliceData(w.partials)), 0
+						}
+					}
+					if !final {
+						if aside {
+							a.out, a.column = unsafe.Pointer(unsafe.SliceData(w.partials)), 0
+						}
+						multiply(a)
+						continue
+					}
+					s.last(a, column)
+					tally.sums(a, t-g.first)
+					multiply(a)
+				}
 			}
 		}
+	}
+	tally.end()
+}
+
+// last sets what happens to the sums of a tile before they are stored for good.
+func (s *sweep) last(a *productArgs, column int) {
+	if s.bias != nil {
+		a.bias = unsafe.Pointer(&s.bias[column])
+	}
+	if !s.addend.None() {
+		a.addend, a.addendAt = 1, int64(uintptr(s.addend.p)-uintptr(s.y.p))
+	}
+	if s.relu {
+		a.relu = 1
+	}
+	if s.y.half {
+		a.narrow = 1
 	}
 }
 
@@ -206,16 +290,15 @@ func (a *sweepAxis) inside(j int) (from, to int) {
 }
 
 // sampleTile fills the tables for one lattice point of consecutive samples; it gives the rows of the tile and its taps.
-func (s *sweep) sampleTile(w *worker, y unsafe.Pointer, tile, blocks int, c chunk) (rows, taps int) {
+func (s *sweep) sampleTile(w *worker, tile, blocks int, c chunk) (rows, taps int) {
 	block, point := tile/s.points, tile%s.points
-	b0, b1 := block*s.batch/blocks, (block+1)*s.batch/blocks
+	b0, b1 := s.samples(block, blocks)
 	rows = b1 - b0
 	ax, ay, az := &s.axes[2], &s.axes[1], &s.axes[0]
 	jx, jy, jz := point%ax.count, point/ax.count%ay.count, point/ax.count/ay.count
 	to := ((az.start+jz*az.stride)*ay.dest+ay.start+jy*ay.stride)*ax.dest + ax.start + jx*ax.stride
-	out := unsafe.Add(y, 4*(b0*s.image+to*s.outputs))
 	for i := range w.out[:rows] { // never a pointer past the end: the collector might see it
-		w.out[i] = unsafe.Add(out, 4*i*s.image)
+		w.out[i] = s.y.at((b0+i)*s.image + to*s.outputs)
 	}
 	x0, x1 := ax.inside(jx)
 	if x0 == x1 {
@@ -228,8 +311,8 @@ func (s *sweep) sampleTile(w *worker, y unsafe.Pointer, tile, blocks int, c chun
 	if depth <= 0 {
 		return rows, 0
 	}
-	w.product.depth = int64(depth)
-	base := unsafe.Add(unsafe.Pointer(unsafe.SliceData(s.x)), 4*(b0*s.source+c.k0))
+	w.product.depth = int64(depth / s.pair)
+	base, size := s.x.at(b0*s.source+c.k0), s.x.bytes()
 	n := 0
 	offset := c.k0
 	if s.matrix.b != nil {
@@ -246,10 +329,10 @@ func (s *sweep) sampleTile(w *worker, y unsafe.Pointer, tile, blocks int, c chun
 		index := (tz.index*ay.kernel + ty.index) * ax.kernel
 		for q := x0; q < x0+each; q++ {
 			tx := ax.taps[q]
-			w.offsets[taps] = int64((index+tx.index)*s.channels + offset)
-			from := unsafe.Add(base, 4*(line+tx.offset)*s.channels)
+			w.offsets[taps] = int64(((index+tx.index)*s.channels + offset) / s.pair)
+			from := unsafe.Add(base, size*(line+tx.offset)*s.channels)
 			for i := range w.table[n : n+rows] {
-				w.table[n+i] = unsafe.Add(from, 4*i*s.source)
+				w.table[n+i] = unsafe.Add(from, size*i*s.source)
 			}
 			n += rows
 			taps++
@@ -259,18 +342,19 @@ func (s *sweep) sampleTile(w *worker, y unsafe.Pointer, tile, blocks int, c chun
 }
 
 // pixelTile fills the tables for neighbouring lattice points, counted through all samples.
-func (s *sweep) pixelTile(w *worker, y unsafe.Pointer, first, rows int, c chunk, zeros []float32) (int, int) {
+func (s *sweep) pixelTile(w *worker, first, rows int, c chunk, zeros []float32) (int, int) {
 	ax, ay, az := &s.axes[2], &s.axes[1], &s.axes[0]
 	nx, ny := len(ax.taps), len(ay.taps)
 	zero := unsafe.Pointer(unsafe.SliceData(zeros))
-	w.product.depth = int64(c.k1 - c.k0)
+	w.product.depth = int64((c.k1 - c.k0) / s.pair)
+	size := s.x.bytes()
 	taps := (c.t1 - c.t0) * nx
 	for i := range rows {
 		b, point := (first+i)/s.points, (first+i)%s.points
 		jx, jy, jz := point%ax.count, point/ax.count%ay.count, point/ax.count/ay.count
 		to := ((az.start+jz*az.stride)*ay.dest+ay.start+jy*ay.stride)*ax.dest + ax.start + jx*ax.stride
-		w.out[i] = unsafe.Add(y, 4*(b*s.image+to*s.outputs))
-		base := unsafe.Add(unsafe.Pointer(unsafe.SliceData(s.x)), 4*(b*s.source+c.k0))
+		w.out[i] = s.y.at(b*s.image + to*s.outputs)
+		base := s.x.at(b*s.source + c.k0)
 		n := i
 		for t := c.t0; t < c.t1; t++ {
 			iz, iy := jz*az.step+az.taps[t/ny].offset, jy*ay.step+ay.taps[t%ny].offset
@@ -280,7 +364,7 @@ func (s *sweep) pixelTile(w *worker, y unsafe.Pointer, first, rows int, c chunk,
 				if outside || uint(ix) >= uint(ax.size) {
 					w.table[n] = zero
 				} else {
-					w.table[n] = unsafe.Add(base, 4*((iz*ay.size+iy)*ax.size+ix)*s.channels)
+					w.table[n] = unsafe.Add(base, size*((iz*ay.size+iy)*ax.size+ix)*s.channels)
 				}
 				n += rows
 			}
@@ -290,7 +374,7 @@ func (s *sweep) pixelTile(w *worker, y unsafe.Pointer, first, rows int, c chunk,
 	for t := c.t0; t < c.t1; t++ {
 		index := (az.taps[t/ny].index*ay.kernel + ay.taps[t%ny].index) * ax.kernel
 		for _, tx := range ax.taps {
-			w.offsets[n] = int64((index+tx.index)*s.channels + c.k0)
+			w.offsets[n] = int64(((index+tx.index)*s.channels + c.k0) / s.pair)
 			if s.matrix.b != nil {
 				w.offsets[n] = 0
 			}

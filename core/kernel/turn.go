@@ -51,6 +51,27 @@ func (p *Pool) turn(w *worker, rows []float32, stride, n int, columns []float32,
 	}
 }
 
+// turnPairs writes columns[offsets[j] + i] = rows[i·stride + 2j] and rows[i·stride + 2j+1] as a pair of bfloat16, for i < n
+// and all offsets.
+func (p *Pool) turnPairs(w *worker, rows []float32, stride, n int, columns []uint32, offsets []int32) {
+	whole := len(offsets) &^ 7
+	for i := 0; i < n; i += 8 {
+		from := 0
+		if n-i >= 8 && whole > 0 {
+			w.turn = turnArgs{unsafe.Pointer(&rows[i*stride]), int64(stride), unsafe.Pointer(&columns[i]), unsafe.Pointer(&offsets[0]), int64(whole / 8)}
+			p.set.half.turnPairs(&w.turn)
+			from = whole
+		}
+		for j := from; j < len(offsets); j++ {
+			to := columns[int(offsets[j])+i:]
+			for k := range min(8, n-i) {
+				at := (i+k)*stride + 2*j
+				to[k] = uint32(Round(rows[at])) | uint32(Round(rows[at+1]))<<16
+			}
+		}
+	}
+}
+
 // turnAdd adds columns[offsets[j] + i] to rows[i·stride + j] for i < n and all offsets.
 func (p *Pool) turnAdd(w *worker, rows []float32, stride, n int, columns []float32, offsets []int32) {
 	whole := len(offsets) &^ 7

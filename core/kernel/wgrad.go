@@ -6,215 +6,263 @@ import "unsafe"
 //
 //	dw[o, c, tap] += Σ over pixels j inside the image of x[src(j, tap), c]·dy[j, o]
 //
-// The sum over samples is split into parts, by the shape alone; each part has sums [taps, InC, OutC] of its own in the
-// scratch, which are added up and turned at the end. Within a part, pixels go in segments short enough to stay in the
-// first-level cache with their outputs; the pairs of offsets (x, dy) that a tap visits in a segment are the same for
-// every sample.
+// Its tasks are blocks of outputs, groups of taps, groups of channels and parts of the samples, by the shape alone. Where
+// the samples are in one part, sums go to the packed gradient at once; else each part has sums of its own in the scratch,
+// which are added up at the end.
+//
+// A task walks its samples in segments of pixels, short enough that a panel of dy and a few channels of x stay in the
+// first-level cache. Both are first laid side by side: dy once for all taps, x once for all panels. For bfloat16 the rows
+// of two pixels are interleaved on the way, since the instruction sums over pairs. The lists of rows that a tap visits in
+// a segment are the same for every sample.
 type gradientSweep struct {
-	x, dy, dw, sums []float32
-	g               Geometry
-	volume          [3]axis
-	taps            int
-	together        int // samples that share a segment: several where images are small
-	segments        int
-	parts           int // of the samples
-	tapGroups       int
-	panels, padded  int // of the outputs; OutC in whole vectors of 16
+	x, dy    Array
+	sums     []float32 // [parts][panels][taps, channels, width]
+	g        Geometry
+	volume   [3]axis
+	pixels   int // of an image of dy
+	pair     int // pixels that one row of the walk holds: 2 for bfloat16
+	together int // samples that share a segment: several where images are small
+	segments int // of an image
+	gradientSplit
 }
 
-// gradientPixels is the longest segment, in pixels.
-const gradientPixels = 96
+// gradientSplit is how the work of a weight gradient is cut.
+type gradientSplit struct {
+	taps, channels                          int // taps of a row are one where they follow each other in memory
+	blocks, tapGroups, channelGroups, parts int
+	padded                                  int // OutC in whole vectors of 16
+}
 
-// gradientParts says how many parts the sum over samples has: enough for all threads where taps and outputs do not give
-// enough tasks, while each part still has pixels enough to be worth its own sums.
-func gradientParts(g *Geometry) (parts, tapGroups int) {
+const (
+	// gradientPixels is the longest segment, in rows of the walk.
+	gradientPixels = 96
+	// gradientChannels is how many channels of x are laid side by side: they and a panel of dy of a segment fit the first
+	// cache, and tiles of six divide them.
+	gradientChannels = 48
+	// gradientOutputs is how many outputs one task takes.
+	gradientOutputs = 256
+	// gradientSums is how many sums a task goes over again and again: they stay in a second-level cache.
+	gradientSums = 64 << 10
+)
+
+func splitGradient(g *Geometry) gradientSplit {
 	const tasks = 32
+	s := gradientSplit{taps: g.Taps(), channels: g.InC, padded: roundUp(g.OutC)}
+	if v := g.volume()[2]; v.kernel > 1 && v.pad == 0 && v.dilation == 1 && v.kernel*g.InC <= 64 {
+		s.taps, s.channels = s.taps/v.kernel, s.channels*v.kernel
+	}
+	s.blocks = (s.padded + gradientOutputs - 1) / gradientOutputs
+	outputs := min(s.padded, gradientOutputs)
+	s.channelGroups = max(1, s.channels*outputs/gradientSums)
+	s.tapGroups = min(s.taps, max(1, s.taps*s.channels/s.channelGroups*outputs/gradientSums))
 	pixels := g.Batch * product(g.Out)
-	padded := roundUp(g.OutC)
-	perTap := 4 * g.InC * min(padded, 64)
-	tapGroups = min(g.Taps(), max(1, g.Taps()*perTap/weightCache))
-	panels := (padded + 63) / 64
-	parts = max(1, min(tasks/(panels*tapGroups), pixels/512, g.Batch))
-	return parts, tapGroups
+	s.parts = max(1, min(tasks/(s.blocks*s.channelGroups*s.tapGroups), pixels/1024, g.Batch))
+	return s
 }
 
-func (p *Pool) convWeightGradient(g *Geometry, x, dy, dw, scratch []float32) {
-	pixels := product(g.Out)
+// size is the number of sums of one part.
+func (s *gradientSplit) size() int { return s.taps * s.channels * s.padded }
+
+// weightGradient adds to sums, or sets them where the scratch takes the parts.
+func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
 	if g.Batch == 0 {
 		return
 	}
 	s := &p.wgrad
-	*s = gradientSweep{x: x, dy: dy, dw: dw, sums: scratch, g: *g, volume: g.volume(), taps: g.Taps(), padded: roundUp(g.OutC)}
-	s.together = min(g.Batch, max(1, gradientPixels/pixels))
-	s.segments = (pixels + gradientPixels - 1) / gradientPixels
-	s.panels = (g.OutC + p.set.width - 1) / p.set.width
-	s.parts, s.tapGroups = gradientParts(g)
-	p.run(s.panels*s.tapGroups*s.parts, gradientTask)
-	if s.parts > 1 {
-		p.run((s.taps*g.InC*s.padded+gradientAddBlock-1)/gradientAddBlock, gradientAddTask)
+	*s = gradientSweep{x: x, dy: dy, sums: dw, g: *g, volume: g.volume(), pixels: product(g.Out), pair: 1, gradientSplit: splitGradient(g)}
+	if s.taps < g.Taps() {
+		s.volume[2].kernel = 1
 	}
-	p.run((g.OutC+15)/16*((g.InC+15)/16), gradientSumTask)
+	if x.half {
+		s.pair = 2
+	}
+	s.together = min(g.Batch, max(1, gradientPixels*s.pair/s.pixels))
+	s.segments = (s.pixels + gradientPixels*s.pair - 1) / (gradientPixels * s.pair)
+	if s.parts > 1 {
+		s.sums = scratch
+	}
+	p.run(s.blocks*s.tapGroups*s.channelGroups*s.parts, gradientTask)
+	if s.parts > 1 {
+		p.call.streams[0] = dw
+		p.run((s.size()+gradientAddBlock-1)/gradientAddBlock, gradientAddTask)
+	}
 	*s = gradientSweep{}
 }
 
 func gradientTask(p *Pool, w *worker, task int) {
 	s := &p.wgrad
 	g := &s.g
-	panel := task % s.panels
-	group := task / s.panels % s.tapGroups
-	part := task / s.panels / s.tapGroups
-	t0, t1 := group*s.taps/s.tapGroups, (group+1)*s.taps/s.tapGroups
+	block := task % s.blocks
+	tapGroup := task / s.blocks % s.tapGroups
+	channelGroup := task / s.blocks / s.tapGroups % s.channelGroups
+	part := task / s.blocks / s.tapGroups / s.channelGroups
+	t0, t1 := tapGroup*s.taps/s.tapGroups, (tapGroup+1)*s.taps/s.tapGroups
+	c0, c1 := channelGroup*s.channels/s.channelGroups, (channelGroup+1)*s.channels/s.channelGroups
 	b0, b1 := part*g.Batch/s.parts, (part+1)*g.Batch/s.parts
-	first := panel * p.set.width
-	width := p.set.panel(g.OutC, panel)
-	source, image := product(g.In)*g.InC, product(g.Out)*g.OutC
-	pixels := product(g.Out)
+	o0, o1 := block*gradientOutputs, min((block+1)*gradientOutputs, g.OutC)
+	source, image := product(g.In)*g.InC, s.pixels*g.OutC
 
-	// The panel's sums lie together: [taps, InC, width].
-	sums := s.sums[part*s.taps*g.InC*s.padded+first*s.taps*g.InC:][:s.taps*g.InC*width]
-	clear(sums[t0*g.InC*width : t1*g.InC*width])
-	w.panel = grow(w.panel, gradientPixels*width)
-	w.rows = grow(w.rows, gradientPixels*gradientChannels)
-	a, dy := &w.gradient, &w.copy
-	a.mask = p.set.mask(min(width, g.OutC-first))
+	sums := s.sums
+	if s.parts > 1 {
+		sums = sums[part*s.size():][:s.size()]
+	}
+	stride := gradientPixels * p.set.width // of a panel of dy in w.panel
+	panels := (o1 - o0 + p.set.width - 1) / p.set.width
+	w.panel = grow(w.panel, panels*stride)
+	if s.parts > 1 { // the sums are this task's own
+		for i := range panels {
+			first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i)
+			for t := t0; t < t1; t++ {
+				clear(sums[(first*s.taps+t*width)*s.channels+c0*width : (first*s.taps+t*width)*s.channels+c1*width])
+			}
+		}
+	}
 	for segment := range s.segments {
-		from, to := segment*pixels/s.segments, (segment+1)*pixels/s.segments
-		s.pairs(w, t0, t1, from, to, width)
+		from, to := segment*s.pixels/s.segments, (segment+1)*s.pixels/s.segments
+		listed := 0
 		for b := b0; b < b1; b += s.together {
 			n := min(s.together, b1-b) // samples of this round
-			*dy = copyArgs{stride: int64(width), from: unsafe.Pointer(&s.dy[b*image+from*g.OutC+first]), to: unsafe.Pointer(&w.panel[0]),
-				rows: int64(n * (to - from)), offsets: unsafe.Pointer(&w.pixels[0]), mask: a.mask}
-			p.set.copies[width/p.set.vec](dy)
-			a.dy = dy.to
+			if n != listed {
+				s.list(p, w, t0, t1, from, to, n)
+				listed = n
+			}
+			for i := range panels {
+				first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i)
+				p.copyPairs(w, s.dy.at(b*image+first), min(width, g.OutC-first), w.pixels, unsafe.Pointer(&w.panel[i*stride]), p.set.width, s.x.half)
+			}
 			for t := t0; t < t1; t++ {
-				if each := int(w.segments[2*(t-t0)+1]); each > 0 {
-					begin, end := 2*int(w.segments[2*(t-t0)]), 2*(int(w.segments[2*(t-t0)])+each*n)
-					p.gradientRows(w, s.x[b*source:], w.pairs[begin:end], w.side[begin:end], g.InC, sums[t*g.InC*width:], width)
+				begin, end := 2*w.segments[2*(t-t0)], 2*w.segments[2*(t-t0)+1]
+				if begin == end {
+					continue
+				}
+				for c := c0; c < c1; c += gradientChannels {
+					rows := min(gradientChannels, c1-c)
+					p.sideBySide(w, s.x.at(b*source+c), rows, w.pairs[begin:end], s.x.half)
+					for i := range panels {
+						first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i)
+						w.gradient.dy, w.gradient.mask = unsafe.Pointer(&w.panel[i*stride]), p.set.mask(width)
+						p.gradientTiles(w, w.side[begin:end], rows, width, sums[(first*s.taps+t*width)*s.channels+c*width:], s.x.half)
+					}
 				}
 			}
 		}
 	}
 }
 
-// gradientChannels is how many channels of x are copied side by side: they and the outputs of a segment fit the first
-// cache, and tiles of six divide them.
-const gradientChannels = 48
+// copyPairs lays rows of n values side by side, stride apart.
+func (p *Pool) copyPairs(w *worker, from unsafe.Pointer, n int, rows []int32, to unsafe.Pointer, stride int, half bool) {
+	w.copy = copyArgs{from: from, to: to, stride: int64(stride), rows: int64(len(rows) / 2), offsets: unsafe.Pointer(&rows[0]), mask: p.set.mask(n)}
+	copies := p.set.copies
+	if half {
+		copies = p.set.half.copies
+		w.copy.zeros = unsafe.Pointer(&noRow[0])
+	}
+	copies[(n+p.set.vec-1)/p.set.vec](&w.copy)
+}
 
-// gradientRows adds x[a+i]·dy[b+j] over the pairs (a, b) into sum [rows, width], for channels i < rows; dy and the mask
-// are in w.gradient. side lists the same pairs with x's rows copied side by side.
-func (p *Pool) gradientRows(w *worker, x []float32, pairs, side []int32, rows int, sum []float32, width int) {
+// noRow stands for a pixel outside the image.
+var noRow [64]BFloat16
+
+// sideBySide lays so many channels of x of the listed rows side by side in w.rows.
+func (p *Pool) sideBySide(w *worker, x unsafe.Pointer, channels int, rows []int32, half bool) {
+	w.rows = grow(w.rows, gradientPixels*gradientChannels)
+	p.copyPairs(w, x, channels, rows, unsafe.Pointer(&w.rows[0]), gradientChannels, half)
+}
+
+// gradientTiles adds to sum [channels, width] the products of w.rows with dy, which is in w.gradient with the mask, over
+// the pairs of rows.
+func (p *Pool) gradientTiles(w *worker, pairs []int32, channels, width int, sum []float32, half bool) {
+	tiles := p.set.gradients[width/p.set.vec]
+	if half {
+		tiles = p.set.half.gradients[width/p.set.vec]
+	}
 	a := &w.gradient
 	a.stride = int64(width)
 	a.pairs, a.count = unsafe.Pointer(&pairs[0]), int64(len(pairs)/2)
-	tiles := p.set.gradients[width/p.set.vec]
 	height := len(tiles) - 1
-	if rows < 16 { // too few to be worth a copy
-		for r := 0; r < rows; r += height {
-			a.x, a.sum = unsafe.Pointer(&x[r]), unsafe.Pointer(&sum[r*width])
-			tiles[min(height, rows-r)](a)
-		}
-		return
-	}
-	for c := 0; c < rows; c += gradientChannels {
-		n := min(gradientChannels, rows-c)
-		vecs := (n + p.set.vec - 1) / p.set.vec
-		w.copy = copyArgs{from: unsafe.Pointer(&x[c]), to: unsafe.Pointer(&w.rows[0]), stride: gradientChannels,
-			rows: a.count, offsets: a.pairs, mask: p.set.mask(n)}
-		p.set.copies[vecs](&w.copy)
-		a.pairs = unsafe.Pointer(&side[0])
-		blocks := (n + height - 1) / height
-		for i := range blocks {
-			r0, r1 := i*n/blocks, (i+1)*n/blocks
-			a.x, a.sum = unsafe.Pointer(&w.rows[r0]), unsafe.Pointer(&sum[(c+r0)*width])
-			tiles[r1-r0](a)
-		}
-		a.pairs = unsafe.Pointer(&pairs[0])
+	blocks := (channels + height - 1) / height
+	for i := range blocks {
+		r0, r1 := i*channels/blocks, (i+1)*channels/blocks
+		a.x, a.sum = unsafe.Pointer(&w.rows[r0]), unsafe.Pointer(&sum[r0*width])
+		tiles[r1-r0](a)
 	}
 }
 
-// pairs lists, for taps [t0, t1), the offsets in x and in the copied dy of the pixels [from, to) that the tap has inside
-// the image, for as many samples as go together; w.segments says where each tap's list begins and how long it is for one
-// sample. w.pixels has the offsets of the pixels themselves in dy.
-func (s *gradientSweep) pairs(w *worker, t0, t1, from, to, width int) {
+// list finds, for taps [t0, t1) and the pixels [from, to) of n samples, the rows of x that the tap has inside the image:
+// w.pairs has their offsets in x, for bfloat16 two each (−1: outside), w.side the places of their copies in w.rows and of
+// their outputs in the panel of dy; w.segments says where each tap's list begins and ends. w.pixels has the offsets of the
+// pixels themselves in dy.
+func (s *gradientSweep) list(p *Pool, w *worker, t0, t1, from, to, n int) {
 	g := &s.g
 	v := &s.volume
-	source, image := product(g.In)*g.InC, product(g.Out)*g.OutC
-	w.pixels = grow(w.pixels, 2*(to-from)*s.together)
-	for i := range (to - from) * s.together { // several samples go together only as whole images
-		w.pixels[2*i] = int32(i/(to-from)*image + i%(to-from)*g.OutC)
+	source, image := product(g.In)*g.InC, s.pixels*g.OutC
+	each := to - from
+	total := each * n
+	rows := (total + s.pair - 1) / s.pair
+	w.pixels = grow(w.pixels, 2*rows)
+	for i := range rows {
+		for k := range 2 {
+			pixel := i*s.pair + k // several samples go together only as whole images
+			w.pixels[2*i+k] = int32(pixel/each*image + (from+pixel%each)*g.OutC)
+			if k >= s.pair || pixel >= total {
+				w.pixels[2*i+k] = -1
+			}
+		}
 	}
-	w.pairs = grow(w.pairs, 2*(t1-t0)*(to-from)*s.together)
+	w.pairs = grow(w.pairs, 2*(t1-t0)*rows)
 	w.side = grow(w.side, len(w.pairs))
 	w.segments = grow(w.segments, 2*(t1-t0))
-	n := 0
+	w.inside = grow(w.inside, total+1)
+	count := 0
 	for t := t0; t < t1; t++ {
 		kx, ky, kz := t%v[2].kernel, t/v[2].kernel%v[1].kernel, t/v[2].kernel/v[1].kernel
-		begin := n
-		for point := from; point < to; {
+		for i := range each {
+			point := from + i
 			jx, jy, jz := point%v[2].out, point/v[2].out%v[1].out, point/v[2].out/v[1].out
-			end := min(point+v[2].out-jx, to) // of this line
-			iz, iy := jz*v[0].stride-v[0].pad+kz*v[0].dilation, jy*v[1].stride-v[1].pad+ky*v[1].dilation
-			if uint(iz) >= uint(v[0].in) || uint(iy) >= uint(v[1].in) {
-				point = end
+			iz, iy, ix := jz*v[0].stride-v[0].pad+kz*v[0].dilation, jy*v[1].stride-v[1].pad+ky*v[1].dilation, jx*v[2].stride-v[2].pad+kx*v[2].dilation
+			w.inside[i] = -1
+			if uint(iz) < uint(v[0].in) && uint(iy) < uint(v[1].in) && uint(ix) < uint(v[2].in) {
+				w.inside[i] = int32(((iz*v[1].in+iy)*v[2].in + ix) * g.InC)
+			}
+		}
+		for i := each; i < total; i++ {
+			if w.inside[i] = w.inside[i-each]; w.inside[i] >= 0 {
+				w.inside[i] += int32(source)
+			}
+		}
+		w.inside[total] = -1
+		w.segments[2*(t-t0)] = int32(count)
+		begin := count
+		for i := range rows {
+			a, b := w.inside[i*s.pair], int32(-1)
+			if s.pair == 2 {
+				b = w.inside[2*i+1]
+			}
+			if a < 0 && b < 0 {
 				continue
 			}
-			line := (iz*v[1].in + iy) * v[2].in
-			ix := jx*v[2].stride - v[2].pad + kx*v[2].dilation
-			for ; point < end; point++ {
-				if uint(ix) < uint(v[2].in) {
-					w.pairs[2*n], w.pairs[2*n+1] = int32((line+ix)*g.InC), int32((point-from)*width)
-					n++
-				}
-				ix += v[2].stride
-			}
+			w.pairs[2*count], w.pairs[2*count+1] = a, b
+			w.side[2*count], w.side[2*count+1] = int32((count-begin)*gradientChannels), int32(i*p.set.width)
+			count++
 		}
-		each := n - begin
-		for b := 1; b < s.together; b++ {
-			for i := range each {
-				w.pairs[2*n] = w.pairs[2*(begin+i)] + int32(b*source)
-				w.pairs[2*n+1] = w.pairs[2*(begin+i)+1] + int32(b*(to-from)*width)
-				n++
-			}
-		}
-		for i := range n - begin {
-			w.side[2*(begin+i)], w.side[2*(begin+i)+1] = int32(i*gradientChannels), w.pairs[2*(begin+i)+1]
-		}
-		w.segments[2*(t-t0)], w.segments[2*(t-t0)+1] = int32(begin), int32(each)
+		w.segments[2*(t-t0)+1] = int32(count)
 	}
 }
 
-// gradientAddTask adds the other parts to the first, for a block of the sums.
+// gradientAddTask adds the parts to the gradient, for a block of the sums.
 func gradientAddTask(p *Pool, w *worker, task int) {
 	s := &p.wgrad
-	size := s.taps * s.g.InC * s.padded
-	from, to := task*gradientAddBlock, min((task+1)*gradientAddBlock, size)
+	from, to := task*gradientAddBlock, min((task+1)*gradientAddBlock, s.size())
 	a := &w.row
 	*a = rowArgs{rows: 1}
 	a.columns(p.set, to-from)
-	a.stream(1, s.sums, from, 0)
-	a.stream(2, s.sums, from, 0)
-	for part := 1; part < s.parts; part++ {
-		a.stream(0, s.sums, part*size+from, 0)
+	a.stream(1, p.call.streams[0], from, 0)
+	a.stream(2, p.call.streams[0], from, 0)
+	for part := range s.parts {
+		a.stream(0, s.sums, part*s.size()+from, 0)
 		p.set.loops.add(a)
 	}
 }
 
 // gradientAddBlock is how many sums one task adds up.
 const gradientAddBlock = 4096
-
-// gradientSumTask turns the sums of 16 outputs × 16 channels into dw.
-func gradientSumTask(p *Pool, w *worker, task int) {
-	s := &p.wgrad
-	g := &s.g
-	blocks := (g.InC + 15) / 16
-	o0, c0 := task/blocks*16, task%blocks*16
-	o1, c1 := min(o0+16, g.OutC), min(c0+16, g.InC)
-	panel := o0 / p.set.width
-	first := panel * p.set.width
-	width := p.set.panel(g.OutC, panel)
-	w.places = grow(w.places, (c1-c0)*s.taps)
-	for i := range w.places {
-		w.places[i] = int32((i%s.taps*g.InC + c0 + i/s.taps) * width)
-	}
-	p.turnAdd(w, s.dw[(o0*g.InC+c0)*s.taps:], g.InC*s.taps, o1-o0, s.sums[first*s.taps*g.InC+o0-first:], w.places)
-}

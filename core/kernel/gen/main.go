@@ -27,9 +27,9 @@ var sets = []isa{
 }
 
 // rows is the height of the product tile that is vecs vectors wide: as many accumulators as leave room for the weights
-// and a broadcast, and at most twelve row pointers, for the general registers.
+// and a broadcast, and at most eight, for which narrow tiles are quick enough.
 func (s isa) rows(vecs int) int {
-	return min(12, (s.regs-vecs-1)/vecs)
+	return min(8, (s.regs-vecs-1)/vecs)
 }
 
 // out collects one assembly file and the declarations of its functions.

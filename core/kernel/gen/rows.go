@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Registers of the row loops, the same in both sets: streams 0–4, parameters 5–8, scalars 9–11, two for the body, zero and
@@ -24,19 +25,21 @@ type rowLoop struct {
 	scalars       int
 	tap           bool // broadcast the tap's number as scalar 0
 	body          func(o *out)
+	half          string // streams, as digits, that are bfloat16 in the variant for it; "": there is none
+	onlyHalf      bool   // there is no variant for float32 alone
 }
 
 var rowLoops = []rowLoop{
-	{name: "add", doc: "s2 = s0 + s1", loads: "01", stores: "2", body: func(o *out) { o.op("VADDPS", 0, 1, 2) }},
-	{name: "scale", doc: "s1 = k0·s0", loads: "0", stores: "1", scalars: 1, body: func(o *out) { o.op("VMULPS", 0, scalar, 1) }},
+	{name: "add", half: "012", doc: "s2 = s0 + s1", loads: "01", stores: "2", body: func(o *out) { o.op("VADDPS", 0, 1, 2) }},
+	{name: "scale", half: "01", doc: "s1 = k0·s0", loads: "0", stores: "1", scalars: 1, body: func(o *out) { o.op("VMULPS", 0, scalar, 1) }},
 	{name: "axpy", doc: "s1 += k0·s0", loads: "01", stores: "1", scalars: 1, body: func(o *out) { o.op("VFMADD231PS", 0, scalar, 1) }},
 	{name: "lerp", doc: "s1 = k0·s1 + k1·s0", loads: "01", stores: "1", scalars: 2, body: func(o *out) {
 		o.op("VMULPS", 1, scalar, 1)
 		o.op("VFMADD231PS", 0, scalar+1, 1)
 	}},
-	{name: "fill", doc: "s0 = k0", stores: "0", scalars: 1, body: func(o *out) { o.op("VMOVAPS", scalar, 0) }},
-	{name: "relu", doc: "s1 = max(s0, 0)", loads: "0", stores: "1", body: func(o *out) { o.op("VMAXPS", 0, zero, 1) }},
-	{name: "reluBackward", doc: "s2 = s0 where s1 > 0", loads: "01", stores: "2", body: func(o *out) { o.keepPositive(0, 1, 2) }},
+	{name: "fill", half: "0", doc: "s0 = k0", stores: "0", scalars: 1, body: func(o *out) { o.op("VMOVAPS", scalar, 0) }},
+	{name: "relu", half: "01", doc: "s1 = max(s0, 0)", loads: "0", stores: "1", body: func(o *out) { o.op("VMAXPS", 0, zero, 1) }},
+	{name: "reluBackward", half: "012", doc: "s2 = s0 where s1 > 0", loads: "01", stores: "2", body: func(o *out) { o.keepPositive(0, 1, 2) }},
 	{name: "sgd", doc: "s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1", loads: "012", stores: "12", scalars: 3, body: func(o *out) {
 		o.op("VFMADD231PS", 2, scalar+2, 0)
 		o.op("VFMADD213PS", 0, scalar+1, 1)
@@ -47,43 +50,43 @@ var rowLoops = []rowLoop{
 		o.op("VMULPS", 0, scalar, 0)
 		o.op("VMAXPS", 0, param, param)
 	}},
-	{name: "columnSum", doc: "p0 += s0", loads: "0", sums: "0", body: func(o *out) { o.op("VADDPS", 0, param, param) }},
-	{name: "spread", doc: "s0 = p0", stores: "0", params: "0", body: func(o *out) { o.op("VMOVAPS", param, 0) }},
-	{name: "moments", doc: "p0 += s0−p2, p1 += (s0−p2)²", loads: "0", params: "2", sums: "01", body: func(o *out) {
+	{name: "columnSum", half: "0", doc: "p0 += s0", loads: "0", sums: "0", body: func(o *out) { o.op("VADDPS", 0, param, param) }},
+	{name: "spread", half: "0", doc: "s0 = p0", stores: "0", params: "0", body: func(o *out) { o.op("VMOVAPS", param, 0) }},
+	{name: "moments", half: "0", doc: "p0 += s0−p2, p1 += (s0−p2)²", loads: "0", params: "2", sums: "01", body: func(o *out) {
 		o.op("VSUBPS", param+2, 0, 0)
 		o.op("VADDPS", 0, param, param)
 		o.op("VFMADD231PS", 0, 0, param+1)
 	}},
-	{name: "normalise", doc: "s1 = (s0−p0)·p1 + p2", loads: "0", stores: "1", params: "012", body: func(o *out) { o.normalise() }},
-	{name: "normaliseReLU", doc: "s1 = max((s0−p0)·p1 + p2, 0)", loads: "0", stores: "1", params: "012", body: func(o *out) {
+	{name: "normalise", half: "01", doc: "s1 = (s0−p0)·p1 + p2", loads: "0", stores: "1", params: "012", body: func(o *out) { o.normalise() }},
+	{name: "normaliseReLU", half: "01", doc: "s1 = max((s0−p0)·p1 + p2, 0)", loads: "0", stores: "1", params: "012", body: func(o *out) {
 		o.normalise()
 		o.op("VMAXPS", 1, zero, 1)
 	}},
-	{name: "normaliseAdd", doc: "s1 = (s0−p0)·p1 + p2 + s2", loads: "02", stores: "1", params: "012", body: func(o *out) {
+	{name: "normaliseAdd", half: "012", doc: "s1 = (s0−p0)·p1 + p2 + s2", loads: "02", stores: "1", params: "012", body: func(o *out) {
 		o.normalise()
 		o.op("VADDPS", 2, 1, 1)
 	}},
-	{name: "normaliseAddReLU", doc: "s1 = max((s0−p0)·p1 + p2 + s2, 0)", loads: "02", stores: "1", params: "012", body: func(o *out) {
+	{name: "normaliseAddReLU", half: "012", doc: "s1 = max((s0−p0)·p1 + p2 + s2, 0)", loads: "02", stores: "1", params: "012", body: func(o *out) {
 		o.normalise()
 		o.op("VADDPS", 2, 1, 1)
 		o.op("VMAXPS", 1, zero, 1)
 	}},
-	{name: "reduce", doc: "p0 += s0, p1 += s0·(s1−p2)", loads: "01", params: "2", sums: "01", body: func(o *out) { o.reduce() }},
-	{name: "reduceMasked", doc: "the same for s0 where s2 > 0", loads: "012", params: "2", sums: "01", body: func(o *out) {
+	{name: "reduce", half: "01", doc: "p0 += s0, p1 += s0·(s1−p2)", loads: "01", params: "2", sums: "01", body: func(o *out) { o.reduce() }},
+	{name: "reduceMasked", half: "012", doc: "the same for s0 where s2 > 0", loads: "012", params: "2", sums: "01", body: func(o *out) {
 		o.keepPositive(0, 2, 0)
 		o.reduce()
 	}},
-	{name: "inputGradient", doc: "s3 = p0·s0 + p1·(s1−p3) + p2", loads: "01", stores: "3", params: "0123", body: func(o *out) { o.inputGradient() }},
-	{name: "inputGradientMasked", doc: "the same for s0 where s2 > 0", loads: "012", stores: "3", params: "0123", body: func(o *out) {
+	{name: "inputGradient", half: "013", doc: "s3 = p0·s0 + p1·(s1−p3) + p2", loads: "01", stores: "3", params: "0123", body: func(o *out) { o.inputGradient() }},
+	{name: "inputGradientMasked", half: "0123", doc: "the same for s0 where s2 > 0", loads: "012", stores: "3", params: "0123", body: func(o *out) {
 		o.keepPositive(0, 2, 0)
 		o.inputGradient()
 	}},
-	{name: "inputGradientResidual", doc: "the same as inputGradientMasked, and s4 = that s0", loads: "012", stores: "34", params: "0123", body: func(o *out) {
+	{name: "inputGradientResidual", half: "01234", doc: "the same as inputGradientMasked, and s4 = that s0", loads: "012", stores: "34", params: "0123", body: func(o *out) {
 		o.keepPositive(0, 2, 0)
 		o.op("VMOVAPS", 0, 4)
 		o.inputGradient()
 	}},
-	{name: "maxPool", doc: "s1 = s0 and s2 = tap where s0 > s1 or s0 is NaN", loads: "012", stores: "12", tap: true, body: func(o *out) {
+	{name: "maxPool", half: "01", doc: "s1 = s0 and s2 = tap where s0 > s1 or s0 is NaN", loads: "012", stores: "12", tap: true, body: func(o *out) {
 		if o.masked {
 			o.p("VCMPPS $0x1E, Z1, Z0, K2") // greater, quiet
 			o.p("VCMPPS $3, Z0, Z0, K3")    // unordered: NaN
@@ -98,7 +101,7 @@ var rowLoops = []rowLoop{
 		o.p("VBLENDVPS Y%d, Y0, Y1, Y1", free1)
 		o.p("VBLENDVPS Y%d, Y%d, Y2, Y2", free1, scalar)
 	}},
-	{name: "maxPoolBackward", doc: "s2 += s0 where s1 is tap", loads: "012", stores: "2", tap: true, body: func(o *out) {
+	{name: "maxPoolBackward", half: "02", doc: "s2 += s0 where s1 is tap", loads: "012", stores: "2", tap: true, body: func(o *out) {
 		if o.masked {
 			o.p("VPCMPEQD Z%d, Z1, K2", scalar)
 			o.p("VADDPS Z0, Z2, K2, Z2")
@@ -107,6 +110,20 @@ var rowLoops = []rowLoop{
 		o.op("VPCMPEQD", scalar, 1, 1)
 		o.op("VANDPS", 0, 1, 0)
 		o.op("VADDPS", 0, 2, 2)
+	}},
+}
+
+// halfLoops have a variant for bfloat16 alone.
+var halfLoops = []rowLoop{
+	{name: "widen", doc: "s1 = s0", loads: "0", stores: "1", half: "0", onlyHalf: true, body: func(o *out) { o.op("VMOVAPS", 0, 1) }},
+	{name: "narrow", doc: "s1 = s0", loads: "0", stores: "1", half: "1", onlyHalf: true, body: func(o *out) { o.op("VMOVAPS", 0, 1) }},
+	{name: "weave", doc: "s2 = the pairs of s0 and s1, a bfloat16 each", loads: "01", stores: "2", half: "", onlyHalf: true, body: func(o *out) {
+		o.narrow("Z0", "Z0")
+		o.narrow("Z1", "Z1")
+		o.p("VPMOVZXWD Y0, Z0")
+		o.p("VPMOVZXWD Y1, Z2")
+		o.p("VPSLLD $16, Z2, Z2")
+		o.op("VPORD", 0, 2, 2)
 	}},
 }
 
@@ -204,107 +221,122 @@ func (o *out) expData() {
 	fmt.Fprintf(&o.text, "GLOBL expTable<>(SB), RODATA|NOPTR, $%d\n", 4*len(expTable))
 }
 
-// rowLoops writes every row loop and the table of them.
+// rowLoops writes every row loop and the tables of them.
 func (o *out) rowLoops() {
 	o.expData()
-	streams := []string{"SI", "DI", "R8", "R9", "R10"}
-	params := []string{"R11", "R12", "R13", "R15"}
-	for _, l := range rowLoops {
-		o.function(l.name+o.name, "rowArgs", "computes, row by row, "+l.doc+".")
-		used := map[int]bool{}
-		for _, d := range l.loads + l.stores {
-			used[int(d-'0')] = true
+	for _, half := range o.types() {
+		loops := rowLoops
+		if half {
+			loops = append(loops, halfLoops...)
 		}
-		o.p("MOVQ a+0(FP), AX")
-		for i, r := range streams {
-			if used[i] {
-				o.p("MOVQ (rowArgs_streams+%d)(AX), %s", 8*i, r)
+		fmt.Fprintf(o.decls, "\nvar loops%s = loops{\n", o.typed(half))
+		for _, l := range loops {
+			if !half || l.half != "" || l.onlyHalf {
+				fmt.Fprintf(o.decls, "\t%s: %s%s,\n", l.name, l.name, o.typed(half))
+			}
+		}
+		fmt.Fprintf(o.decls, "}\n")
+		for _, l := range loops {
+			if !half || l.half != "" || l.onlyHalf {
+				o.rowLoop(l, half)
+			}
+		}
+	}
+}
+
+var (
+	streamRegisters = []string{"SI", "DI", "R8", "R9", "R10"}
+	paramRegisters  = []string{"R11", "R12", "R13", "R15"}
+)
+
+// rowLoop writes one loop. The index counts bytes, of bfloat16 where there are any.
+func (o *out) rowLoop(l rowLoop, half bool) {
+	o.function(l.name+o.typed(half), "rowArgs", "computes, row by row, "+l.doc+".")
+	used := map[int]bool{}
+	for _, d := range l.loads + l.stores {
+		used[int(d-'0')] = true
+	}
+	o.p("MOVQ a+0(FP), AX")
+	for i, r := range streamRegisters {
+		if used[i] {
+			o.p("MOVQ (rowArgs_streams+%d)(AX), %s", 8*i, r)
+		}
+	}
+	for _, d := range l.params + l.sums {
+		o.p("MOVQ (rowArgs_params+%d)(AX), %s", 8*(d-'0'), paramRegisters[d-'0'])
+	}
+	for i := range l.scalars {
+		o.p("VBROADCASTSS (rowArgs_scalars+%d)(AX), %s", 4*i, o.v(scalar+i))
+	}
+	if l.tap {
+		o.p("VPBROADCASTD rowArgs_tap(AX), %s", o.v(scalar))
+	}
+	if o.masked {
+		o.op("VPXORD", zero, zero, zero)
+	} else {
+		o.op("VXORPS", zero, zero, zero)
+	}
+	o.p("MOVQ rowArgs_mask(AX), DX")
+	o.setMask("DX")
+	o.p("MOVQ rowArgs_rows(AX), CX")
+	o.p("MOVQ rowArgs_whole(AX), BX")
+	step, scale := o.bytes, 1 // of the index; bytes of a float32 for one of it
+	if half {
+		o.p("SHRQ $1, BX")
+		step, scale = step/2, 2
+	}
+	isHalf := func(d rune) bool { return half && strings.ContainsRune(l.half, d) }
+	at := func(base string, narrow bool) string {
+		if narrow {
+			return "(" + base + ")(DX*1)"
+		}
+		return fmt.Sprintf("(%s)(DX*%d)", base, scale)
+	}
+	vector := func(masked bool) {
+		for _, d := range l.loads {
+			from, to := at(streamRegisters[d-'0'], isHalf(d)), o.v(int(d-'0'))
+			if isHalf(d) {
+				o.widen(from, to, masked)
+			} else {
+				o.load(from, to, masked)
 			}
 		}
 		for _, d := range l.params + l.sums {
-			o.p("MOVQ (rowArgs_params+%d)(AX), %s", 8*(d-'0'), params[d-'0'])
+			o.load(at(paramRegisters[d-'0'], false), o.v(param+int(d-'0')), masked)
 		}
-		for i := range l.scalars {
-			o.p("VBROADCASTSS (rowArgs_scalars+%d)(AX), %s", 4*i, o.v(scalar+i))
-		}
-		if l.tap {
-			o.p("VPBROADCASTD rowArgs_tap(AX), %s", o.v(scalar))
-		}
-		if o.masked {
-			o.p("VPXORD Z%d, Z%d, Z%d", zero, zero, zero)
-		} else {
-			o.p("VXORPS Y%d, Y%d, Y%d", zero, zero, zero)
-		}
-		o.p("MOVQ rowArgs_mask(AX), DX")
-		if o.masked {
-			o.p("KMOVW (DX), K1")
-		} else {
-			o.p("VMOVUPS (DX), Y%d", maskReg)
-		}
-		o.p("MOVQ rowArgs_rows(AX), CX")
-		o.p("MOVQ rowArgs_whole(AX), BX")
-		at := func(base string) string { return "(" + base + ")(DX*1)" }
-		step := func(masked bool) {
-			load := func(from string, to int) {
-				switch {
-				case !masked:
-					o.p("VMOVUPS %s, %s", from, o.v(to))
-				case o.masked:
-					o.p("VMOVUPS.Z %s, K1, %s", from, o.v(to))
-				default:
-					o.p("VMASKMOVPS %s, Y%d, %s", from, maskReg, o.v(to))
-				}
-			}
-			store := func(from int, to string) {
-				switch {
-				case !masked:
-					o.p("VMOVUPS %s, %s", o.v(from), to)
-				case o.masked:
-					o.p("VMOVUPS %s, K1, %s", o.v(from), to)
-				default:
-					o.p("VMASKMOVPS %s, Y%d, %s", o.v(from), maskReg, to)
-				}
-			}
-			for _, d := range l.loads {
-				load(at(streams[d-'0']), int(d-'0'))
-			}
-			for _, d := range l.params + l.sums {
-				load(at(params[d-'0']), param+int(d-'0'))
-			}
-			l.body(o)
-			for _, d := range l.stores {
-				store(int(d-'0'), at(streams[d-'0']))
-			}
-			for _, d := range l.sums {
-				store(param+int(d-'0'), at(params[d-'0']))
+		l.body(o)
+		for _, d := range l.stores {
+			from, to := o.v(int(d-'0')), at(streamRegisters[d-'0'], isHalf(d))
+			if isHalf(d) {
+				o.storeNarrow(from, to, masked)
+			} else {
+				o.store(from, to, masked)
 			}
 		}
-		o.at("row")
-		o.p("XORQ DX, DX")
-		o.p("TESTQ BX, BX")
-		o.p("JEQ tail")
-		o.at("column")
-		step(false)
-		o.p("ADDQ $%d, DX", o.bytes)
-		o.p("CMPQ DX, BX")
-		o.p("JLT column")
-		o.at("tail")
-		o.p("CMPQ rowArgs_tail(AX), $0")
-		o.p("JEQ next")
-		step(true)
-		o.at("next")
-		for i, r := range streams {
-			if used[i] {
-				o.p("ADDQ (rowArgs_strides+%d)(AX), %s", 8*i, r)
-			}
+		for _, d := range l.sums {
+			o.store(o.v(param+int(d-'0')), at(paramRegisters[d-'0'], false), masked)
 		}
-		o.p("DECQ CX")
-		o.p("JNZ row")
-		o.end()
 	}
-	fmt.Fprintf(o.decls, "\nvar loops%s = loops{\n", o.name)
-	for _, l := range rowLoops {
-		fmt.Fprintf(o.decls, "\t%s: %s%s,\n", l.name, l.name, o.name)
+	o.at("row")
+	o.p("XORQ DX, DX")
+	o.p("TESTQ BX, BX")
+	o.p("JEQ tail")
+	o.at("column")
+	vector(false)
+	o.p("ADDQ $%d, DX", step)
+	o.p("CMPQ DX, BX")
+	o.p("JLT column")
+	o.at("tail")
+	o.p("CMPQ rowArgs_tail(AX), $0")
+	o.p("JEQ next")
+	vector(true)
+	o.at("next")
+	for i, r := range streamRegisters {
+		if used[i] {
+			o.p("ADDQ (rowArgs_strides+%d)(AX), %s", 8*i, r)
+		}
 	}
-	fmt.Fprintf(o.decls, "}\n")
+	o.p("DECQ CX")
+	o.p("JNZ row")
+	o.end()
 }

@@ -56,6 +56,22 @@ func (o *out) transposes() {
 		o.p("VMOVUPS %s, (DI)(R10*4)", y(8+i))
 	}
 	finish()
+	if o.masked {
+		o.function("turnPairsBF16", "turnArgs", "writes rows as columns of pairs of bfloat16; see turn.")
+		begin()
+		for i := range 8 {
+			o.p("VMOVUPS %s, Z%d", row(i), i)
+			o.narrow(fmt.Sprintf("Z%d", i), fmt.Sprintf("Z%d", i))
+		}
+		shuffle()
+		for i := range 8 {
+			o.p("MOVLQSX %d(R9), R10", 4*i)
+			o.p("VMOVUPS %s, (DI)(R10*4)", y(8+i))
+		}
+		o.p("ADDQ $32, SI") // a pair is two values
+		o.p("ADDQ $32, R8")
+		finish()
+	}
 	o.function("turnAdd"+o.name, "turnArgs", "adds columns to rows; see turnAddPortable.")
 	begin()
 	for i := range 8 {
