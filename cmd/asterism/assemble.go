@@ -21,7 +21,9 @@ import (
 	"github.com/asterism-ssl/asterism/core/stage"
 	"github.com/asterism-ssl/asterism/plugins/classify"
 	"github.com/asterism-ssl/asterism/plugins/contrast"
+	"github.com/asterism-ssl/asterism/plugins/convnext"
 	"github.com/asterism-ssl/asterism/plugins/images"
+	"github.com/asterism-ssl/asterism/plugins/mlp"
 	"github.com/asterism-ssl/asterism/plugins/neighbours"
 	"github.com/asterism-ssl/asterism/plugins/photoz"
 	"github.com/asterism-ssl/asterism/plugins/resnet"
@@ -29,6 +31,7 @@ import (
 	"github.com/asterism-ssl/asterism/plugins/sky"
 	"github.com/asterism-ssl/asterism/plugins/skysim"
 	"github.com/asterism-ssl/asterism/plugins/supervised"
+	"github.com/asterism-ssl/asterism/plugins/vit"
 	"github.com/asterism-ssl/asterism/registry"
 )
 
@@ -36,8 +39,8 @@ import (
 // own like all others: the binary starts itself as `asterism plugin serve NAME`.
 func firstParty() []sdk.Plugin {
 	return []sdk.Plugin{
-		classify.Plugin(), contrast.Plugin(), images.Plugin(), neighbours.Plugin(), photoz.Plugin(), resnet.Plugin(),
-		sky.Plugin(), skysim.Plugin(), supervised.Plugin(),
+		classify.Plugin(), contrast.Plugin(), convnext.Plugin(), images.Plugin(), mlp.Plugin(), neighbours.Plugin(), photoz.Plugin(),
+		resnet.Plugin(), sky.Plugin(), skysim.Plugin(), supervised.Plugin(), vit.Plugin(),
 	}
 }
 

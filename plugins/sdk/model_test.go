@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"pgregory.net/rapid"
 )
@@ -90,6 +91,48 @@ func TestModelMistakes(t *testing.T) {
 	}
 	if _, err := sdk.NewModel([]int64{0, 8, 3}).Model(); err == nil {
 		t.Error("a model for empty samples")
+	}
+}
+
+// The host understands every layer that the builder writes, and finds the shape that the builder found.
+func TestModelShapesAreTheHosts(t *testing.T) {
+	b := sdk.NewModel([]int64{12, 9, 6})
+	var nodes []sdk.Node
+	keep := func(n sdk.Node) sdk.Node { nodes = append(nodes, n); return n }
+	x := keep(b.Conv("conv", b.Input(), sdk.ConvOptions{Out: 8, Kernel: 3, Stride: 2, Padding: 1, Groups: 2, Bias: true}))
+	x = keep(b.BatchNorm("batch_norm", x, sdk.BatchNormOptions{}))
+	x = keep(b.LayerNorm("layer_norm", keep(b.Relu("relu", x)), sdk.NormOptions{}))
+	x = keep(b.GroupNorm("group_norm", x, 4, sdk.NormOptions{Epsilon: 1e-3}))
+	x = keep(b.Silu("silu", keep(b.Gelu("gelu", x))))
+	x = keep(b.LeakyRelu("leaky_relu", keep(b.Tanh("tanh", keep(b.Sigmoid("sigmoid", x)))), 0.1))
+	x = keep(b.ConvTranspose("conv_transpose", x, sdk.ConvTransposeOptions{Out: 12, Kernel: 3, Stride: 2, Padding: 1, OutputPadding: 1, Groups: 4, Bias: true}))
+	x = keep(b.AveragePool("average_pool", keep(b.MaxPool("max_pool", x, 3, 2, 1)), 2, 1, 0))
+	x = keep(b.UpsampleLinear("upsample_linear", keep(b.UpsampleNearest("upsample_nearest", x, 2)), 3))
+	x = keep(b.Linear("map", x, sdk.LinearOptions{Out: 5, UnitNorm: true, NoBias: true}))
+	x = keep(b.Multiply("scaled", x, keep(b.Learned("scale", sdk.LearnedOptions{Shape: []int64{5}, Init: sdk.Constant(1)}))))
+	x = keep(b.Add("sum", x, keep(b.StopGradient("stop_gradient", x))))
+	x = keep(b.Softmax("softmax", keep(b.Dropout("dropout", x, 0.1))))
+	tokens := keep(b.Reshape("tokens", x, x.Shape[0]*x.Shape[1]*x.Shape[2]/4, 4))
+	order := keep(b.TokenOrder("order", tokens))
+	some := keep(b.Slice("some", order, 0, 3, 10))
+	seen := keep(b.Gather("seen", tokens, some))
+	filling := keep(b.Learned("filling", sdk.LearnedOptions{Shape: []int64{4}, Init: sdk.Normal(0.02)}))
+	full := keep(b.Scatter("full", keep(b.SelfAttention("self", seen, 2)), some, filling, tokens.Shape[0]))
+	full = keep(b.Attention("cross", full, seen, seen, 4))
+	full = keep(b.Concat("joined", -1, full, tokens))
+	b.Output("unit", keep(b.L2Normalise("unit", keep(b.GlobalAveragePool("mean", full)))))
+	described, err := b.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := model.Check(described)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes {
+		if l, ok := g.Layer(n.Name); !ok || !slices.Equal(l.Shape, n.Shape) {
+			t.Errorf("%s: the builder says %v", n.Name, n.Shape)
+		}
 	}
 }
 
