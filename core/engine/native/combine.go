@@ -63,8 +63,8 @@ func init() {
 	operators[opMultiplyRows] = &operator{
 		wrt: []bool{true, true},
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) {
+			d.set(1, d.op.rowKind(opRowDot, opRowDotAll), grad, in[0]) // first, so that the other may overwrite grad
 			d.set(0, opMultiplyRows, grad, in[1])
-			d.set(1, d.op.rowKind(opRowDot, opRowDotAll), grad, in[0])
 		},
 		onto: inputs(0),
 		run: func(n *network, _ *passPlan, i *instruction) func(b int) {

@@ -65,6 +65,9 @@ func init() {
 
 // product is a convolution or linear layer, with a bias unless that is nil.
 func (o op) product(out tensor.Shape, x, w, bias *gorgonia.Node) (*gorgonia.Node, error) {
+	if err := o.conv.Check(); err != nil {
+		return nil, err
+	}
 	if bias == nil {
 		return apply(o, out, x, w)
 	}

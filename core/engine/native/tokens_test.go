@@ -2,9 +2,12 @@ package native
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
@@ -157,6 +160,15 @@ func tokenCases() map[string]layerOf {
 			cases[op+" "+name] = c
 		}
 	}
+	for name, shape := range map[string][]int64{"one value": s(1, 1), "one token of one channel": s(1, 1, 1), "one pixel of one channel": s(1, 1, 1, 1)} {
+		cases[name] = layerOf{shape, func(b *builder, x string) string {
+			v := b.value("value", 1)
+			y := b.combine("multiply", "y", x, v)
+			z := b.add("sum", y, x)
+			z = b.combine("add", "placed", b.combine("multiply", "square", z, z), v)
+			return b.slice("layer", b.concat("all", 0, z, x, y), 0, 0, 2)
+		}}
+	}
 	for axis := range int64(3) {
 		cases[fmt.Sprintf("concat %d", axis)] = layerOf{s(2, 3, 4, 5), func(b *builder, x string) string {
 			return b.concat("layer", axis, x, b.relu("r", x), x)
@@ -190,7 +202,8 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 		t.Errorf("%d goldens for %d cases", len(golden), len(cases))
 	}
 	for name, c := range cases {
-		n := compile(t, alone(layerCase(c.input[1:], c.layer)), engine.Options{Batch: int(c.input[0])})
+		p := alone(layerCase(c.input[1:], c.layer))
+		n := compile(t, p, engine.Options{Batch: int(c.input[0])})
 		for _, full := range n.names {
 			q := n.params[full]
 			copy(q.of(n.slabs.online), drawn(name, q.Name, q.size))
@@ -204,5 +217,245 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 			q := n.params[full]
 			near(t, name, "gradient "+q.Name, q.of(n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
 		}
+
+		// In inference a part of a batch gives what training gives, where nothing is drawn.
+		if slices.ContainsFunc(p.Encoder.Layers, func(l *protocol.Layer) bool { return l.GetTokenOrder() != nil }) {
+			continue
+		}
+		i := compile(t, p, engine.Options{Batch: n.batch + 2, Mode: engine.Infer})
+		must(t, i.SetParams(n.Params()))
+		copy(i.Input("only"), n.Input("only"))
+		must(t, i.Forward("only", n.batch, 0))
+		near(t, name, "out", i.Tap("out")[:len(n.Tap("out"))], golden[name]["out"], 1e-5)
+		if norm(i.Tap("out")[len(n.Tap("out")):]) != 0 {
+			t.Errorf("%s: samples that were not asked for were written", name)
+		}
+	}
+}
+
+// orders gives the indices of a network of one layer that orders tokens, as gathered tokens.
+func orders(t *testing.T, o engine.Options) func(pass string, step uint64) []float32 {
+	b := newBuilder(9, 1)
+	b.Outputs["representation"] = b.gather("gather", "input", b.order("order", "input"))
+	b.Outputs["features"] = b.gather("gather again", "input", b.order("another order", "input"))
+	n := compile(t, engine.Program{Encoder: b.Model, Passes: []*protocol.Pass{{Name: "a"}, {Name: "b"}},
+		Taps: []*protocol.Tap{{Name: "a", Pass: "a", Output: "representation"}, {Name: "another a", Pass: "a", Output: "features"}, {Name: "b", Pass: "b", Output: "representation"}}}, o)
+	for i, pass := 0, []string{"a", "b"}; i < len(pass); i++ {
+		for j := range n.Input(pass[i]) {
+			n.Input(pass[i])[j] = float32(j % 9)
+		}
+	}
+	return func(tap string, step uint64) []float32 {
+		must(t, n.Forward(tap[len(tap)-1:], o.Batch, step))
+		return slices.Clone(n.Tap(tap))
+	}
+}
+
+func TestOrdersAreDrawnAnewForEachSampleStepPassAndLayer(t *testing.T) {
+	draw := orders(t, engine.Options{Batch: 40, Seed: 7, Threads: 3})
+	first := draw("a", 3)
+	seen := map[string]bool{}
+	for i := 0; i < len(first); i += 9 {
+		order := slices.Clone(first[i : i+9])
+		seen[fmt.Sprint(order)] = true
+		slices.Sort(order)
+		if !slices.Equal(order, []float32{0, 1, 2, 3, 4, 5, 6, 7, 8}) {
+			t.Fatalf("sample %d has the order %v", i/9, first[i:i+9])
+		}
+	}
+	if len(seen) < 38 {
+		t.Errorf("40 samples have %d orders", len(seen))
+	}
+	other := orders(t, engine.Options{Batch: 40, Seed: 8})
+	for what, order := range map[string][]float32{"step": draw("a", 4), "pass": draw("b", 3), "layer": draw("another a", 3), "seed": other("a", 3)} {
+		if slices.Equal(order, first) {
+			t.Errorf("another %s draws the same", what)
+		}
+	}
+	if !slices.Equal(draw("a", 3), first) || !slices.Equal(orders(t, engine.Options{Batch: 20, Seed: 7})("a", 3), first[:20*9]) {
+		t.Error("the same step draws something else, or the batch matters")
+	}
+}
+
+func TestTokensAreInOrderInInference(t *testing.T) {
+	order := orders(t, engine.Options{Batch: 5, Mode: engine.Infer})("a", 3)
+	for i, v := range order {
+		if v != float32(i%9) {
+			t.Fatalf("the order is %v", order)
+		}
+	}
+}
+
+// tokenNetwork trains masked tokens behind a unit-norm head, with a momentum network beside.
+func tokenNetwork(t *testing.T, o engine.Options) *network {
+	encoder := layerCase([]int64{11, 6}, maskedTokens)
+	encoder.Outputs["representation"] = encoder.Layers[len(encoder.Layers)-1].Name
+	b := newBuilder(12, 6)
+	b.Outputs["out"] = b.linearOf("fc", b.param("weight", uniform(1), 30, 6), "", b.mean("mean", "input"), true)
+	n := compile(t, moco(encoder, &protocol.Head{Name: "projector", Model: b.Model, Input: "representation"}, 1), o)
+	for _, full := range n.names {
+		copy(n.params[full].of(n.slabs.online), drawn("test", full, n.params[full].size))
+	}
+	fillInputs(n, "query", "key")
+	copy(n.TapGradient("q"), drawn("test", "gradient", len(n.TapGradient("q"))))
+	return n
+}
+
+func TestBitsOfTokensDoNotDependOnThreads(t *testing.T) {
+	var first []engine.Array
+	for threads := 1; threads <= 4; threads++ {
+		n := tokenNetwork(t, engine.Options{Batch: 200, Threads: threads})
+		step(t, n)
+		step(t, n)
+		state := n.State()
+		if first == nil {
+			first = state
+		}
+		for i, a := range state {
+			if !slices.Equal(a.Data, first[i].Data) {
+				t.Errorf("%s differs with %d threads", a.Name, threads)
+			}
+		}
+	}
+}
+
+func TestAStepWithTokensAllocatesNothing(t *testing.T) {
+	if strings.HasPrefix(kernel.Describe(), "portable") {
+		t.Skip("the portable kernels allocate a little")
+	}
+	n := tokenNetwork(t, engine.Options{Batch: 32})
+	step(t, n)
+	if a := testing.AllocsPerRun(5, func() { step(t, n) }); a != 0 {
+		t.Errorf("a step allocates %v times", a)
+	}
+}
+
+// A unit-norm layer follows its weights, online and momentum, as a plain one follows weights of rows of length one.
+func TestUnitNormFollowsTheWeights(t *testing.T) {
+	build := func(unit bool) *network {
+		b := newBuilder(5, 7)
+		b.Outputs["representation"] = b.linearOf("fc", b.param("weight", uniform(1), 9, 7), "", "input", unit)
+		n := compile(t, engine.Program{Encoder: b.Model, Momentum: true,
+			Passes: []*protocol.Pass{{Name: "query", Gradient: true}, {Name: "key", Network: protocol.Network_MOMENTUM}},
+			Taps:   []*protocol.Tap{{Name: "q", Pass: "query", Output: "representation"}, {Name: "k", Pass: "key", Output: "representation"}}}, engine.Options{Batch: 3})
+		fillInputs(n, "query", "key")
+		return n
+	}
+	unit, plain := build(true), build(false)
+	copy(unit.TapGradient("q"), drawn("test", "gradient", len(unit.TapGradient("q"))))
+	for range 3 {
+		step(t, unit)
+		must(t, unit.Forward("query", 3, 0))
+		must(t, unit.Forward("key", 3, 0))
+		var state []engine.Array
+		for _, a := range unit.State() {
+			for i := 0; i < len(a.Data) && !strings.HasPrefix(a.Name, "optimiser."); i += 7 {
+				row := a.Data[i : i+7]
+				for j, l := 0, norm(row); j < 7; j++ {
+					row[j] = float32(float64(row[j]) / l)
+				}
+			}
+			state = append(state, a)
+		}
+		must(t, plain.SetState(state))
+		must(t, plain.Forward("query", 3, 0))
+		must(t, plain.Forward("key", 3, 0))
+		close32(t, "the output", unit.Tap("q"), plain.Tap("q"), 1e-6)
+		close32(t, "the momentum network's output", unit.Tap("k"), plain.Tap("k"), 1e-6)
+	}
+}
+
+// A network's memory tells what is stored: learned values that are added or multiplied are not repeated for the batch,
+// and what only sees values otherwise takes no memory.
+func TestLearnedValuesAndViewsTakeNoMemory(t *testing.T) {
+	const batch, values = 1000, 4 * 6
+	bytes := func(layer func(b *builder, x string) string) int64 {
+		m := layerCase([]int64{4, 6}, func(b *builder, x string) string {
+			x = layer(b, x)
+			return b.linearOf("after", b.param("after.weight", uniform(1), 6, 6), "", x, false)
+		})
+		cost, err := New().Cost(alone(m), engine.Options{Batch: batch})
+		must(t, err)
+		return cost.Bytes
+	}
+	plain := bytes(func(_ *builder, x string) string { return x })
+	for name, c := range map[string]struct {
+		arrays int64 // of a batch that may be added
+		layer  func(b *builder, x string) string
+	}{
+		"add":      {0, func(b *builder, x string) string { return b.combine("add", "y", x, b.value("v", 4, 6)) }},
+		"multiply": {1, func(b *builder, x string) string { return b.combine("multiply", "y", x, b.value("v", 6)) }}, // x is kept
+		"reshape": {0, func(b *builder, x string) string {
+			return b.reshape("back", b.reshape("there", x, 2, 2, 6), 4, 6)
+		}},
+		"whole slice": {0, func(b *builder, x string) string { return b.slice("y", x, 1, 0, 6) }},
+	} {
+		if more := bytes(c.layer) - plain; more > 4*(c.arrays*batch*values+1000) {
+			t.Errorf("%s takes %d more values than nothing", name, more/4)
+		}
+	}
+	stopped := func(stop bool) int64 {
+		return bytes(func(b *builder, x string) string {
+			y := x
+			if stop {
+				y = b.stop("stop", x)
+			}
+			return b.add("sum", x, y)
+		})
+	}
+	if a, b := stopped(true), stopped(false); a > b {
+		t.Errorf("a stopped gradient takes %d bytes more", a-b)
+	}
+}
+
+// An output that is the input in another shape stays as it was while the caller writes the next input.
+func TestAnOutputIsNeverTheInputsMemory(t *testing.T) {
+	b := newBuilder(2, 3)
+	b.Outputs["representation"] = b.reshape("flat", b.stop("stop", "input"), 6)
+	n := compile(t, alone(b.Model), engine.Options{Batch: 2, Mode: engine.Infer})
+	fillInputs(n, "only")
+	want := slices.Clone(n.Input("only"))
+	must(t, n.Forward("only", 2, 0))
+	clear(n.Input("only"))
+	if !slices.Equal(n.Tap("out"), want) {
+		t.Errorf("the output is %v, want %v", n.Tap("out"), want)
+	}
+}
+
+// Two outputs that are one value in two shapes get both gradients.
+func TestGradientsOfTwoShapesAddUp(t *testing.T) {
+	m := layerCase([]int64{4, 3}, func(b *builder, x string) string {
+		b.Outputs["features"] = x
+		return b.reshape("flat", x, 12)
+	})
+	p := alone(m)
+	p.Taps = append(p.Taps, &protocol.Tap{Name: "map", Pass: "only", Output: "features"})
+	n := compile(t, p, engine.Options{Batch: 2})
+	fillInputs(n, "only")
+	run := func(taps ...string) []float32 {
+		clear(n.slabs.gradients)
+		for _, tap := range []string{"out", "map"} {
+			clear(n.TapGradient(tap))
+		}
+		for _, tap := range taps {
+			copy(n.TapGradient(tap), drawn("test", tap, 24))
+		}
+		must(t, n.Forward("only", 2, 0))
+		must(t, n.Backward("only"))
+		return gradients(n)["encoder.before.weight"]
+	}
+	both, sum := run("out", "map"), run("out")
+	for i, v := range run("map") {
+		sum[i] += v
+	}
+	close32(t, "the gradient", both, sum, 1e-6)
+}
+
+func TestAProductTooLargeForTheKernelsIsAnError(t *testing.T) {
+	b := newBuilder(1)
+	b.Outputs["representation"] = b.linear("fc", "input", 1, 1<<24)
+	_, err := New().Cost(alone(b.Model), engine.Options{Batch: 1})
+	if err == nil || !strings.Contains(err.Error(), "encoder.fc") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -77,6 +77,9 @@ case("shared weights", [3, 4, 5], {"layer.weight": [5, 5], "layer.value": [5]}, 
     F.linear(F.linear(x, w["layer.weight"]) * w["layer.value"], w["layer.weight"], w["layer.value"])
     + F.linear(x.mean(1), rows(w["layer.weight"]))[:, None] + w["layer.value"])
 
+for n, shape in (("one value", [1, 1]), ("one token of one channel", [1, 1, 1]), ("one pixel of one channel", [1, 1, 1, 1])):
+    case(n, shape, {"layer.value": [1]}, lambda x, w: torch.cat([(x * w["layer.value"] + x) ** 2 + w["layer.value"], x, x * w["layer.value"]], 1)[:, :2])
+
 o = order("encoder.order", 3, 11)
 case("gather", [3, 11, 6], {}, lambda x, w: pick(x, o[:, 2:7]))
 def scatter(x, filling): # x at the first places of the order
