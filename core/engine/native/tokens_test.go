@@ -209,10 +209,13 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 			copy(q.of(n.slabs.online), drawn(name, q.Name, q.size))
 		}
 		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
-		must(t, n.Forward("only", n.batch, 0))
-		near(t, name, "out", n.Tap("out"), golden[name]["out"], 1e-5)
 		copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
-		must(t, n.Backward("only"))
+		for range 2 { // nothing of the first time may be left
+			clear(n.slabs.gradients)
+			must(t, n.Forward("only", n.batch, 0))
+			near(t, name, "out", n.Tap("out"), golden[name]["out"], 1e-5)
+			must(t, n.Backward("only"))
+		}
 		for _, full := range n.names {
 			q := n.params[full]
 			near(t, name, "gradient "+q.Name, q.of(n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
