@@ -19,8 +19,12 @@ const (
 // Precision is the type in which products are computed and activations stored.
 type Precision string
 
-// Float32 is the only precision yet.
-const Float32 Precision = "float32"
+// With BFloat16, activations, their gradients and the factors of products are bfloat16; sums, statistics, losses,
+// weights and their gradients stay float32. An engine refuses it where the machine has no instructions for it.
+const (
+	Float32  Precision = "float32"
+	BFloat16 Precision = "bfloat16"
+)
 
 // Program is what a network must compute, resolved: models instead of components.
 type Program struct {

@@ -140,3 +140,11 @@ func wantAtLeast(op, name string, got, need int) {
 		panic(fmt.Sprintf("kernel: %s: %s has %d values, want at least %d", op, name, got, need))
 	}
 }
+
+// Frame is a copy of samples [Batch, In…, Channels] with Pad zeros around each axis, and zeros after the channels of each
+// pixel to make them Padded.
+type Frame struct {
+	Batch            int
+	In, Pad          []int
+	Channels, Padded int
+}

@@ -8,15 +8,21 @@ import (
 
 // BenchmarkMoCoStep is the engine's part of a step of MoCo v2: query forward and backward, momentum update, key forward,
 // optimiser. ResNet-18, ImageNet stem, batch 128, five bands, 64×64.
-func BenchmarkMoCoStep(b *testing.B) { benchmarkStep(b, 18) }
+func BenchmarkMoCoStep(b *testing.B) { eachPrecision(b, 18) }
 
-// BenchmarkMoCoStep50 is the same with ResNet-50.
-func BenchmarkMoCoStep50(b *testing.B) { benchmarkStep(b, 50) }
+// BenchmarkMoCoStep50 is the same with ResNet-50 and batch 64.
+func BenchmarkMoCoStep50(b *testing.B) { eachPrecision(b, 50) }
 
-func benchmarkStep(b *testing.B, depth int) {
-	const batch = 128
+func eachPrecision(b *testing.B, depth int) {
+	for _, p := range []engine.Precision{engine.Float32, engine.BFloat16} {
+		b.Run(string(p), func(b *testing.B) { benchmarkStep(b, depth, p) })
+	}
+}
+
+func benchmarkStep(b *testing.B, depth int, precision engine.Precision) {
+	batch := map[int]int{18: 128, 50: 64}[depth]
 	width := map[int]int64{18: 512, 50: 2048}[depth]
-	n := compile(b, moco(resnet(depth, 64, 5, "imagenet", false), projector(width, width, 128), 1), engine.Options{Batch: batch, Seed: 1})
+	n := compile(b, moco(resnet(depth, 64, 5, "imagenet", false), projector(width, width, 128), 1), engine.Options{Batch: batch, Seed: 1, Precision: precision})
 	for _, pass := range []string{"query", "key"} {
 		copy(n.Input(pass), drawn("bench", pass, len(n.Input(pass))))
 	}
@@ -37,7 +43,7 @@ func benchmarkStep(b *testing.B, depth int) {
 		step()
 	}
 	seconds := b.Elapsed().Seconds() / float64(b.N)
-	b.ReportMetric(batch/seconds, "images/s")
+	b.ReportMetric(float64(batch)/seconds, "images/s")
 	b.ReportMetric(float64(n.cost.StepFLOPs)/seconds/1e9, "GFLOP/s")
 	b.ReportMetric(float64(n.cost.Bytes)/(1<<20), "MiB")
 }

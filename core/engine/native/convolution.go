@@ -3,7 +3,6 @@ package native
 import (
 	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/model"
-	"github.com/asterism-ssl/asterism/core/protocol"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -14,6 +13,7 @@ const (
 	opConvInput  kind = "conv dx"    // dy, w → dx
 	opConvWeight kind = "conv dw"    // x, dy → dw
 	opColumnSum  kind = "column sum" // dy → Σ over batch and space
+	opFrame      kind = "frame"      // the pass's input → the same in a frame of zeros
 )
 
 func init() {
@@ -25,10 +25,22 @@ func init() {
 		space := len(from) - 1
 		o.conv = kernel.Geometry{Batch: b.batch, In: from[:space], Out: to[:space], InC: o.channels, OutC: w.Shape()[0], Kernel: w.Shape()[2:],
 			Stride: ints(c.Stride), Pad: ints(c.Padding), Dilation: ints(c.Dilation)}
+		if in[0] == b.input && o.channels < framedChannels {
+			var err error
+			if in[0], err = o.framed(b); err != nil {
+				return nil, err
+			}
+		}
 		return o.product(b.shaped(l.Shape), in[0], w, b.param(c.Bias))
 	}
+	operators[opFrame] = &operator{run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+		p, x, f := n.pool, i.in[0], i.op.frame
+		return func(b int) { p.Frame(f.of(b), x.at(b), i.out.at(b)) }
+	}}
 	operators[opConv] = &operator{
-		wrt: []bool{true, true, true},
+		wrt:  []bool{true, true, true},
+		half: true,
+		wide: true,
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) {
 			if d.op.unit {
 				d.set(1, opUnitWeight, in[0], grad, in[1])
@@ -41,26 +53,92 @@ func init() {
 			}
 		},
 		run: func(n *network, q *passPlan, i *instruction) func(b int) {
-			p, o, x, w, out := n.pool, i.op, i.in[0], n.packed(q, i, false), i.out
-			var bias []float32
+			p, o, x, out := n.pool, i.op, i.in[0], i.out
+			f := kernel.Forward{Packed: n.packed(q, i, false), ReLU: i.relu}
 			if len(i.in) == 3 {
-				bias = i.in[2].data
+				f.Bias = i.in[2].data
 			}
-			return func(b int) { p.ConvForward(o.geometry(b), x.at(b), w, bias, out.at(b)) }
+			if s := i.statistics; s != nil {
+				m := &f.Moments
+				m.Mean, m.Variance = halves(s.out)
+				runningMean, runningVar := n.running(q, s)
+				m.Shift = runningMean
+				return func(b int) {
+					m.Norm, f.X, f.Y = s.rowsOf(b), x.array(b), out.array(b)
+					p.ConvForward(o.geometry(b), f)
+					p.BatchNormUpdate(m.Norm, s.norm.momentum, m.Mean, m.Variance, runningMean, runningVar)
+				}
+			}
+			return func(b int) {
+				f.X, f.Y, f.Addend = x.array(b), out.array(b), i.addend.array(b)
+				p.ConvForward(o.geometry(b), f)
+			}
 		},
 	}
-	operators[opConvInput] = &operator{run: func(n *network, q *passPlan, i *instruction) func(b int) {
-		p, o, dy, w, out := n.pool, i.op, i.in[0], n.packed(q, i, true), i.out
-		return func(b int) { p.ConvInputGradient(o.geometry(b), dy.at(b), w, out.at(b)) }
+	operators[opConvInput] = &operator{
+		half: true,
+		onto: func(i *instruction, _ *value) []*value { return []*value{i.addend} },
+		run: func(n *network, q *passPlan, i *instruction) func(b int) {
+			p, o, dy, w, out := n.pool, i.op, i.in[0], n.packed(q, i, true), i.out
+			return func(b int) {
+				p.ConvInputGradient(o.geometry(b), kernel.Backward{Dy: dy.array(b), Packed: w, Dx: out.array(b), Addend: i.addend.array(b)})
+			}
+		},
+	}
+	operators[opConvWeight] = &operator{fixed: true, adds: true, half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+		p, o, x, dy, out := n.pool, i.op, i.in[0], i.in[1], n.params[i.out.name]
+		gradient := out.of(n.slabs.gradients)
+		if out.packed != nil {
+			scratch := n.slabs.scratch
+			return func(b int) { p.ConvWeightGradient(o.geometry(b), x.array(b), dy.array(b), gradient, scratch) }
+		}
+		sums := n.slabs.scratch[:kernel.PackedLen(o.conv)]
+		scratch := n.slabs.scratch[align(len(sums)):]
+		return func(b int) {
+			p.Fill(0, sums)
+			p.ConvWeightGradient(o.geometry(b), x.array(b), dy.array(b), sums, scratch)
+			p.Unpack(gradient, o.conv, sums)
+		}
 	}}
-	operators[opConvWeight] = &operator{fixed: true, adds: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
-		p, o, x, dy, out, scratch := n.pool, i.op, i.in[0], i.in[1], i.out, n.slabs.scratch
-		return func(b int) { p.ConvWeightGradient(o.geometry(b), x.at(b), dy.at(b), out.data, scratch) }
-	}}
-	operators[opColumnSum] = &operator{fixed: true, adds: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opColumnSum] = &operator{fixed: true, adds: true, half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, dy, out := n.pool, i.in[0], i.out
-		return func(b int) { p.ColumnSum(len(dy.at(b))/out.fixed, out.fixed, dy.at(b), out.data) }
+		return func(b int) {
+			x := dy.array(b)
+			p.ColumnSum(x.Len()/out.fixed, out.fixed, x, out.data)
+		}
 	}}
+}
+
+// framedChannels is how few channels make it worth while to copy the pass's input into a frame of zeros, as wide as the
+// padding: then the pixels that a line of the kernel sees lie side by side wherever it is, and for bfloat16 channels are
+// made even.
+const framedChannels = 16
+
+// framed lets a convolution of the pass's input read a framed copy instead.
+func (o *op) framed(b *lowering) (*gorgonia.Node, error) {
+	f := &frame{Frame: kernel.Frame{In: o.conv.In, Channels: o.channels, Pad: o.conv.Pad, Padded: o.channels}}
+	if b.half && o.channels%2 != 0 {
+		f.Padded++
+	}
+	out := tensor.Shape{b.batch}
+	o.conv.In = nil
+	for i, n := range f.In {
+		o.conv.In = append(o.conv.In, n+2*f.Pad[i])
+		out = append(out, n+2*f.Pad[i])
+	}
+	o.conv.Pad, o.conv.InC, o.thin = nil, f.Padded, f.Padded-o.channels
+	framing := *o
+	framing.kind, framing.frame = opFrame, f
+	return apply(framing, append(out, f.Padded), b.input)
+}
+
+// frame is a framed copy.
+type frame struct{ kernel.Frame }
+
+func (f *frame) of(b int) kernel.Frame {
+	g := f.Frame
+	g.Batch = b
+	return g
 }
 
 // product is a convolution or linear layer, with a bias unless that is nil.
@@ -89,6 +167,6 @@ func with(g kernel.Geometry, b int) kernel.Geometry {
 }
 
 // packed gives the packed weights of an instruction.
-func (n *network) packed(q *passPlan, i *instruction, backward bool) []float32 {
-	return n.packs[packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, backward, i.unit}].data
+func (n *network) packed(q *passPlan, i *instruction, backward bool) kernel.Array {
+	return n.packs[i.pack(q, backward)].array(n)
 }

@@ -22,26 +22,28 @@ func init() {
 		return apply(o, b.shaped(l.Shape), in[0])
 	}
 	operators[opRelu] = &operator{
+		half: true,
 		wrt:  []bool{true},
 		diff: func(d *derivation, _ gorgonia.Nodes, out, grad *gorgonia.Node) { d.set(0, opReluInput, out, grad) },
 		onto: inputs(0),
 		run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 			p, in := n.pool, i.in
-			return func(b int) { p.ReLU(in[0].at(b), i.out.at(b)) }
+			return func(b int) { p.ReLU(in[0].array(b), i.out.array(b)) }
 		},
 	}
-	operators[opReluInput] = &operator{onto: inputs(1), run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opReluInput] = &operator{half: true, onto: inputs(1), run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, in := n.pool, i.in
-		return func(b int) { p.ReLUBackward(in[1].at(b), in[0].at(b), i.out.at(b)) }
+		return func(b int) { p.ReLUBackward(in[1].array(b), in[0].array(b), i.out.array(b)) }
 	}}
 
 	operators[opAdd] = &operator{
+		half: true,
 		wrt:  []bool{true, true},
 		diff: func(d *derivation, _ gorgonia.Nodes, _, grad *gorgonia.Node) { d.nodes[0], d.nodes[1] = grad, grad },
 		onto: inputs(0, 1),
 		run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 			p, in := n.pool, i.in
-			return func(b int) { p.Add(in[0].at(b), in[1].at(b), i.out.at(b)) }
+			return func(b int) { p.Add(in[0].array(b), in[1].array(b), i.out.array(b)) }
 		},
 	}
 

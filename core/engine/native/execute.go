@@ -27,7 +27,7 @@ func (n *network) bind(q *passPlan) error {
 		switch v.place {
 		case inArena:
 			if v.made != nil && !v.made.gone {
-				v.data = area[v.offset : v.offset+v.size(n.batch)]
+				v.data = area[v.offset : v.offset+v.room(n.batch)]
 			}
 		case inWeights:
 			v.data = n.params[v.name].of(weights)
@@ -40,18 +40,15 @@ func (n *network) bind(q *passPlan) error {
 		if run == nil {
 			return fmt.Errorf("the executor does not know %s", i.op)
 		}
-		i.run = run(n, q, i)
+		i.run = n.converted(q, i, run)
 	}
 	return nil
 }
 
 // of gives a parameter's part of a slab.
-func (p *param) of(slab []float32) []float32 { return slab[p.offset : p.offset+p.size] }
+func (p *param) of(slab []float32) []float32 { return slab[p.offset : p.offset+p.room] }
 
 // weights is the slab of weights that a pass reads.
 func (n *network) weights(q *passPlan) []float32 {
-	if q.Network == protocol.Network_MOMENTUM {
-		return n.slabs.momentum
-	}
-	return n.slabs.online
+	return n.slab(q.Network == protocol.Network_MOMENTUM)
 }

@@ -12,6 +12,14 @@ func (s *schedule) fuse() {
 			}
 		case opRelu:
 			s.fuseActivation(i)
+		case opStatistics:
+			s.fuseStatistics(i)
+		}
+	}
+	s.compact()
+	for _, i := range s.instructions[s.forward:] {
+		if i.kind == opAdd {
+			s.fuseAddend(i)
 		}
 	}
 	s.compact()
@@ -47,6 +55,25 @@ func (s *schedule) fuseActivation(relu *instruction) {
 		residual := norm.residual
 		s.replace(relu, norm)
 		relu.residual, relu.relu = residual, true
+	}
+}
+
+// fuseStatistics lets a convolution take the statistics of the batch norm that follows it.
+func (s *schedule) fuseStatistics(i *instruction) {
+	if conv := i.in[0].made; conv != nil && conv.kind == opConv && conv.statistics == nil && i.in[0].place == inArena {
+		conv.statistics, i.out.made, i.gone = i, conv, true
+	}
+}
+
+// fuseAddend turns add(conv dx, other), where gradients meet, into one instruction.
+func (s *schedule) fuseAddend(add *instruction) {
+	for _, k := range []int{1, 0} {
+		conv, other := add.in[k].made, add.in[1-k]
+		if conv != nil && conv.kind == opConvInput && conv.addend == nil && add.in[k].inner() && add.in[k] != other && other.half == add.out.half && add.in[k].half == add.out.half {
+			s.replace(add, conv)
+			add.addend = other
+			return
+		}
 	}
 }
 

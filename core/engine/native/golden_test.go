@@ -181,7 +181,7 @@ func TestEveryLayerAgreesWithPyTorch(t *testing.T) {
 		n := compile(t, p, engine.Options{Batch: int(c.input[0])})
 		for _, full := range n.names {
 			if q := n.params[full]; !q.buffer {
-				copy(q.of(n.slabs.online), drawn(name, q.Name, q.size))
+				n.setValues(q, n.slabs.online, drawn(name, q.Name, q.size))
 			}
 		}
 		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
@@ -191,9 +191,9 @@ func TestEveryLayerAgreesWithPyTorch(t *testing.T) {
 		must(t, n.Backward("only"))
 		for _, full := range n.names {
 			if q := n.params[full]; q.buffer {
-				near(t, name, q.Name, q.of(n.slabs.online), golden[name][q.Name], 1e-5)
+				near(t, name, q.Name, n.values(q, n.slabs.online), golden[name][q.Name], 1e-5)
 			} else {
-				near(t, name, "gradient "+q.Name, q.of(n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
+				near(t, name, "gradient "+q.Name, n.values(q, n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
 			}
 		}
 	}
@@ -245,11 +245,11 @@ func TestResNetsAgreeWithPyTorch(t *testing.T) {
 				array := "gradient " + q.Name
 				if q.buffer {
 					if w, ok := want.Arrays[q.Name]; ok {
-						near(t, c.name, q.Name, q.of(n.slabs.online), w, forward)
+						near(t, c.name, q.Name, n.values(q, n.slabs.online), w, forward)
 					}
 					continue
 				}
-				got, w := q.of(n.slabs.gradients), want.Arrays[array]
+				got, w := n.values(q, n.slabs.gradients), want.Arrays[array]
 				d := distance(c.name, array, got, w)
 				off, all = off+d*d, all+w.Norm*w.Norm
 				if c.zero && w.Norm > 0 {

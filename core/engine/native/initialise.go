@@ -10,12 +10,13 @@ import (
 func (n *network) initialise(seed uint64) {
 	for _, name := range n.names {
 		p := n.params[name]
-		data := p.of(n.slabs.online)
+		data := make([]float32, p.size)
 		k := key.New(seed, "init", name)
 		var draw func(s *key.Source) float32
 		switch is := p.Init.GetIs().(type) {
 		case *protocol.Init_Constant:
 			n.pool.Fill(float32(is.Constant), data)
+			n.setValues(p, n.slabs.online, data)
 			continue
 		case *protocol.Init_Normal:
 			draw = func(s *key.Source) float32 { return float32(is.Normal * s.Normal()) }
@@ -31,5 +32,6 @@ func (n *network) initialise(seed uint64) {
 				}
 			}
 		})
+		n.setValues(p, n.slabs.online, data)
 	}
 }

@@ -19,27 +19,24 @@ func init() {
 		o.kind, o.conv, o.unit = opConv, kernel.Linear(b.batch*o.rows, o.channels, w.Shape()[0]), l.GetLinear().UnitNorm
 		return o.product(b.shaped(l.Shape), in[0], w, b.param(l.GetLinear().Bias))
 	}
-	operators[opUnitWeight] = &operator{fixed: true, adds: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opUnitWeight] = &operator{fixed: true, adds: true, half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, o, x, dy, w, out := n.pool, i.op, i.in[0], i.in[1], i.in[2], i.out
-		size := o.conv.WeightLen()
-		du, scratch := n.slabs.scratch[:size], n.slabs.scratch[align(size):]
+		size, packed := o.conv.WeightLen(), kernel.PackedLen(o.conv)
+		du, sums, scratch := n.slabs.scratch[:size], n.slabs.scratch[align(size):][:packed], n.slabs.scratch[align(size)+align(packed):]
 		return func(b int) {
 			p.Fill(0, du)
-			p.ConvWeightGradient(o.geometry(b), x.at(b), dy.at(b), du, scratch)
+			p.Fill(0, sums)
+			p.ConvWeightGradient(o.geometry(b), x.array(b), dy.array(b), sums, scratch)
+			p.Unpack(du, o.conv, sums)
 			p.L2NormalizeAccumulate(o.conv.OutC, o.conv.InC, unitEpsilon, w.data, du, out.data)
 		}
 	}}
 }
 
-// unitScratch is what scratch the division of weights by their lengths takes, and its gradient.
-func unitScratch(g kernel.Geometry) int {
-	return align(g.WeightLen()) + max(g.OutC, kernel.ConvWeightGradientScratch(g))
-}
-
 // unitRows gives weights with each row divided by its length, in the scratch.
-func (n *network) unitRows(g kernel.Geometry, w []float32) []float32 {
+func (n *network) unitRows(g kernel.Geometry, w, scratch []float32) []float32 {
 	size := g.WeightLen()
-	u := n.slabs.scratch[:size]
-	n.pool.L2Normalize(g.OutC, g.InC, unitEpsilon, w, u, n.slabs.scratch[align(size):][:g.OutC])
+	u := scratch[:size]
+	n.pool.L2Normalize(g.OutC, g.InC, unitEpsilon, w, u, scratch[align(size):][:g.OutC])
 	return u
 }

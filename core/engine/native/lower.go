@@ -27,12 +27,13 @@ type lowering struct {
 	batch    int
 	groups   int // of batch norms
 	training bool
+	half     bool   // activations are bfloat16
 	prefix   string // of the model at hand: "encoder.", "head.projector."
 }
 
 // lower builds the graph of a pass over a batch, and differentiates it if the pass has a gradient and training is true.
-func (p *program) lower(pass *protocol.Pass, batch int, training bool) (*lowered, error) {
-	b := &lowering{batch: batch, groups: groupsOf(pass), training: training, lowered: &lowered{graph: gorgonia.NewGraph(),
+func (p *program) lower(pass *protocol.Pass, batch int, training, half bool) (*lowered, error) {
+	b := &lowering{batch: batch, groups: groupsOf(pass), training: training, half: half, lowered: &lowered{graph: gorgonia.NewGraph(),
 		params: map[string]*gorgonia.Node{}, taps: map[string]*gorgonia.Node{}, seeds: map[string]*gorgonia.Node{}, gradients: map[string]*gorgonia.Node{}}}
 	b.input = b.variable("input", b.shaped(p.encoder.Input))
 	encoder, err := b.model("encoder.", p.encoder, b.input)

@@ -107,37 +107,6 @@ func (n *network) Backward(pass string) error {
 	return nil
 }
 
-// pack brings packed weights up to date with the weights.
-func (n *network) pack(packs []*pack) {
-	for _, p := range packs {
-		if !p.stale {
-			continue
-		}
-		slab := n.slabs.online
-		if p.momentum {
-			slab = n.slabs.momentum
-		}
-		w := n.params[p.weight].of(slab)
-		if p.unit {
-			w = n.unitRows(p.geometry, w)
-		}
-		if p.backward {
-			n.pool.PackInputGradient(p.data, p.geometry, w)
-		} else {
-			n.pool.PackForward(p.data, p.geometry, w)
-		}
-		p.stale = false
-	}
-}
-
-func (n *network) changed(momentum bool) {
-	for _, p := range n.order {
-		if p.momentum == momentum {
-			p.stale = true
-		}
-	}
-}
-
 func (n *network) Step(o engine.Optimiser) error {
 	if n.closed || !n.training {
 		return misuse("a step of a network without gradients")
@@ -244,7 +213,7 @@ func (n *network) arrays(all bool) []engine.Array {
 	}
 	var list []engine.Array
 	for _, s := range n.state(all) {
-		list = append(list, engine.Array{Name: s.prefix + s.name, Shape: slices.Clone(s.Shape), Data: slices.Clone(s.of(s.slab))})
+		list = append(list, engine.Array{Name: s.prefix + s.name, Shape: slices.Clone(s.Shape), Data: n.values(s.param, s.slab)})
 	}
 	return list
 }
@@ -275,7 +244,7 @@ func (n *network) set(arrays []engine.Array, all bool) error {
 	}
 	for _, a := range arrays {
 		s := known[a.Name]
-		copy(s.of(s.slab), a.Data)
+		n.setValues(s.param, s.slab, a.Data)
 	}
 	n.changed(false)
 	n.changed(true)

@@ -69,7 +69,7 @@ func gradients(n *network) map[string][]float32 {
 	g := map[string][]float32{}
 	for _, name := range n.names {
 		if p := n.params[name]; !p.buffer {
-			g[name] = slices.Clone(p.of(n.slabs.gradients))
+			g[name] = n.values(p, n.slabs.gradients)
 		}
 	}
 	return g
@@ -174,7 +174,7 @@ func TestSharedParametersAddUp(t *testing.T) {
 	run := func(second string) map[string][]float32 {
 		n := compile(t, alone(build(second)), engine.Options{Batch: 2})
 		for name, p := range n.params {
-			copy(p.of(n.slabs.online), drawn("test", "shared", p.size))
+			n.setValues(p, n.slabs.online, drawn("test", "shared", p.size))
 			_ = name
 		}
 		fillInputs(n, "only")
@@ -336,8 +336,8 @@ func TestStepRefusesWhatIsNotFinite(t *testing.T) {
 func TestWeightsAreKeyedByTheirNames(t *testing.T) {
 	n := compile(t, alone(tinyEncoder()), engine.Options{Batch: 4, Seed: 11})
 	m := tinyMoco(t, engine.Options{Batch: 8, Seed: 11})
-	w := n.params["encoder.b1.weight"].of(n.slabs.online)
-	if !slices.Equal(w, m.params["encoder.b1.weight"].of(m.slabs.online)) {
+	w := n.values(n.params["encoder.b1.weight"], n.slabs.online)
+	if !slices.Equal(w, m.values(m.params["encoder.b1.weight"], m.slabs.online)) {
 		t.Error("an encoder's weights depend on the heads")
 	}
 	s := key.New(11, "init", "encoder.b1.weight").At(0, 3)
@@ -345,14 +345,14 @@ func TestWeightsAreKeyedByTheirNames(t *testing.T) {
 	if a, b := float32(s.Between(-bound, bound)), float32(s.Between(-bound, bound)); w[6] != a || w[7] != b {
 		t.Errorf("values 6 and 7 are %v, want %v and %v", w[6:8], a, b)
 	}
-	if other := compile(t, alone(tinyEncoder()), engine.Options{Batch: 4, Seed: 12}); slices.Equal(w, other.params["encoder.b1.weight"].of(other.slabs.online)) {
+	if other := compile(t, alone(tinyEncoder()), engine.Options{Batch: 4, Seed: 12}); slices.Equal(w, other.values(other.params["encoder.b1.weight"], other.slabs.online)) {
 		t.Error("another seed gives the same weights")
 	}
 	g := newBuilder(64)
 	g.Outputs["representation"] = g.linear("fc", "input", 64, 512)
 	g.Parameters[0].Init = &protocol.Init{Is: &protocol.Init_Normal{Normal: 0.25}}
 	k := compile(t, alone(g.Model), engine.Options{Batch: 1})
-	v := k.params["encoder.fc.weight"].of(k.slabs.online)
+	v := k.values(k.params["encoder.fc.weight"], k.slabs.online)
 	var mean float64
 	for _, x := range v {
 		mean += float64(x) / float64(len(v))

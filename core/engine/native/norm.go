@@ -43,13 +43,12 @@ func init() {
 		o.kind = opNorm
 		return apply(o, b.shaped(l.Shape), in[0], statistics, b.param(n.Weight), b.param(n.Bias))
 	}
-	operators[opStatistics] = &operator{fixed: true, run: func(n *network, q *passPlan, i *instruction) func(b int) {
+	operators[opStatistics] = &operator{fixed: true, half: true, run: func(n *network, q *passPlan, i *instruction) func(b int) {
 		p, o, x := n.pool, i.op, i.in[0]
 		mean, variance := halves(i.out)
-		weights := n.weights(q)
-		runningMean, runningVar := n.params[o.norm.running[0]].of(weights), n.params[o.norm.running[1]].of(weights)
+		runningMean, runningVar := n.running(q, i)
 		return func(b int) {
-			p.BatchNormStatistics(o.rowsOf(b), x.at(b), mean, variance)
+			p.BatchNormStatistics(o.rowsOf(b), x.array(b), mean, variance)
 			p.BatchNormUpdate(o.rowsOf(b), o.norm.momentum, mean, variance, runningMean, runningVar)
 		}
 	}}
@@ -63,29 +62,31 @@ func init() {
 			d.set(0, opNormInput, in[0], in[1], in[2], grad, reduced)
 		},
 		onto: ontoInput,
+		half: true,
 		run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 			p, o, in := n.pool, i.op, i.in
 			mean, variance := halves(in[1])
 			return func(b int) {
-				p.BatchNormApply(o.rowsOf(b), in[0].at(b), mean, variance, in[2].data, in[3].data, o.epsilon, i.residual.at(b), i.relu, i.out.at(b))
+				p.BatchNormApply(o.rowsOf(b), in[0].array(b), mean, variance, in[2].data, in[3].data, o.epsilon, i.residual.array(b), i.relu, i.out.array(b))
 			}
 		},
 	}
-	operators[opNormFixed] = &operator{onto: ontoInput, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opNormFixed] = &operator{half: true, onto: ontoInput, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, o, in := n.pool, i.op, i.in
 		return func(b int) {
-			p.BatchNormApply(o.rowsOf(b), in[0].at(b), in[1].data, in[2].data, in[3].data, in[4].data, o.epsilon, i.residual.at(b), i.relu, i.out.at(b))
+			p.BatchNormApply(o.rowsOf(b), in[0].array(b), in[1].data, in[2].data, in[3].data, in[4].data, o.epsilon, i.residual.array(b), i.relu, i.out.array(b))
 		}
 	}}
-	operators[opNormReduce] = &operator{fixed: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opNormReduce] = &operator{fixed: true, half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, o, in := n.pool, i.op, i.in
 		mean, variance := halves(in[1])
 		sumDy, sumDyX := halves(i.out)
 		return func(b int) {
-			p.BatchNormReduce(o.rowsOf(b), in[2].at(b), in[0].at(b), i.mask.at(b), mean, variance, o.epsilon, sumDy, sumDyX)
+			p.BatchNormReduce(o.rowsOf(b), in[2].array(b), in[0].array(b), i.mask.array(b), mean, variance, o.epsilon, sumDy, sumDyX)
 		}
 	}}
 	operators[opNormInput] = &operator{
+		half: true,
 		onto: func(i *instruction, w *value) []*value {
 			if w == i.masked || i.masked == nil {
 				return i.in[3:4]
@@ -97,7 +98,7 @@ func init() {
 			mean, variance := halves(in[1])
 			sumDy, sumDyX := halves(in[4])
 			return func(b int) {
-				p.BatchNormInputGradient(o.rowsOf(b), in[3].at(b), in[0].at(b), i.mask.at(b), mean, variance, in[2].data, o.epsilon, sumDy, sumDyX, i.out.at(b), i.masked.at(b))
+				p.BatchNormInputGradient(o.rowsOf(b), in[3].array(b), in[0].array(b), i.mask.array(b), mean, variance, in[2].data, o.epsilon, sumDy, sumDyX, i.out.array(b), i.masked.array(b))
 			}
 		},
 	}
@@ -111,6 +112,12 @@ func init() {
 		sumDy, sumDyX := halves(i.in[0])
 		return func(b int) { p.BatchNormParameterGradient(o.rowsOf(b), sumDy, sumDyX, nil, out.data) }
 	}}
+}
+
+// running gives the running statistics of a batch norm.
+func (n *network) running(q *passPlan, i *instruction) (mean, variance []float32) {
+	weights := n.weights(q)
+	return n.params[i.norm.running[0]].of(weights), n.params[i.norm.running[1]].of(weights)
 }
 
 // rowsOf is the shape of a batch norm over b samples.

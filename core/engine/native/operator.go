@@ -33,6 +33,12 @@ type operator struct {
 	view bool
 	// side says that it is the second output of what reads it; see pair.
 	side bool
+	// whole says that the values of the output are integers, which have no precision.
+	whole bool
+	// half says that it computes with bfloat16, too, all its arrays alike; others are converted around it.
+	half bool
+	// wide says that it writes float32 from bfloat16 by itself.
+	wide bool
 	// onto gives the inputs that the output w may overwrite.
 	onto func(i *instruction, w *value) []*value
 	// run makes the function that computes an instruction for b samples; the function allocates nothing.
@@ -69,6 +75,8 @@ type op struct {
 	conv     kernel.Geometry // of convolutions and poolings, with the whole batch
 	norm     batchNorm
 	epsilon  float32
+	thin     int // of a convolution of a framed input: channels that are only there to be even
+	frame    *frame
 	unit     bool         // of linear layers: the rows of the weight are divided by their lengths
 	shared   bool         // the last input is a parameter, the same for every sample
 	piece    piece        // of concat and slice

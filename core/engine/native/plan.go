@@ -5,7 +5,6 @@ import (
 	"sort"
 
 	"github.com/asterism-ssl/asterism/core/engine"
-	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
@@ -26,7 +25,8 @@ type plan struct {
 	weights  int // trained values and buffers
 	packs    map[packKey]*pack
 	order    []*pack // of packs, for the same layout every time
-	scratch  int     // of weight gradients
+	scratch  int     // of weight gradients and packing
+	shadows  int     // of arrays converted around an instruction
 	shared   int     // arena of passes without gradient
 	total    int     // values of the whole memory
 	cost     engine.Cost
@@ -41,33 +41,17 @@ type passPlan struct {
 	forwards int        // forward passes done, for Backward to insist on one
 }
 
-// packKey names weights packed for a direction; the kernel's layout depends on the weight's shape alone.
-type packKey struct {
-	weight   string
-	momentum bool
-	backward bool
-	unit     bool // each row is divided by its length
-}
-
-type pack struct {
-	packKey
-	geometry kernel.Geometry
-	size     int
-	data     []float32
-	stale    bool
-}
-
 // newPlan plans a checked program. It takes milliseconds and little memory, whatever the batch. A plain plan, with which
 // tests compare, fuses nothing and gives every value memory of its own.
 func newPlan(p *program, o engine.Options, plain bool) (*plan, error) {
 	l := &plan{program: p, batch: o.Batch, mustFill: o.Mode == engine.Train, passes: map[string]*passPlan{}, packs: map[packKey]*pack{}}
-	l.layout()
+	half := o.Precision == engine.BFloat16
 	for _, pass := range p.passes {
-		low, err := p.lower(pass, o.Batch, o.Mode == engine.Train)
+		low, err := p.lower(pass, o.Batch, o.Mode == engine.Train, half)
 		if err != nil {
 			return nil, err
 		}
-		s, err := low.schedule(o.Batch, plain)
+		s, err := low.schedule(o.Batch, plain, half)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +62,11 @@ func newPlan(p *program, o engine.Options, plain bool) (*plan, error) {
 		if !q.gradient {
 			l.shared = max(l.shared, q.arena)
 		}
-		l.needs(q)
+	}
+	l.layouts()
+	l.layout()
+	for _, pass := range p.passes {
+		l.needs(l.passes[pass.Name])
 	}
 	l.price()
 	return l, nil
@@ -92,7 +80,7 @@ func (l *plan) layout() {
 			p := l.params[name]
 			if is := map[bool]int{true: 1}[p.NoDecay]; p.buffer && class == 2 || !p.buffer && class == is {
 				p.offset = at
-				at += align(p.size)
+				at += align(p.room)
 			}
 		}
 		switch class {
@@ -103,36 +91,6 @@ func (l *plan) layout() {
 		}
 	}
 	l.weights = at
-}
-
-// needs collects the packed weights and the scratch of a pass.
-func (l *plan) needs(q *passPlan) {
-	for n, i := range q.instructions {
-		switch i.kind {
-		case opConv, opConvInput:
-			k := packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, i.kind == opConvInput, i.unit}
-			if k.unit {
-				l.scratch = max(l.scratch, unitScratch(i.conv))
-			}
-			if l.packs[k] == nil {
-				size := kernel.PackedForwardLen(i.conv)
-				if k.backward {
-					size = kernel.PackedInputGradientLen(i.conv)
-				}
-				l.packs[k] = &pack{packKey: k, geometry: i.conv, size: size, stale: true}
-				l.order = append(l.order, l.packs[k])
-			}
-			phase := 0
-			if n >= q.forward {
-				phase = 1
-			}
-			if !slices.Contains(q.before[phase], l.packs[k]) {
-				q.before[phase] = append(q.before[phase], l.packs[k])
-			}
-		case opConvWeight:
-			l.scratch = max(l.scratch, kernel.ConvWeightGradientScratch(i.conv))
-		}
-	}
 }
 
 // price adds up memory and work.
@@ -149,10 +107,16 @@ func (l *plan) price() {
 		for _, i := range q.instructions {
 			switch i.kind {
 			case opConv, opConvInput, opConvWeight, opUnitWeight:
-				l.cost.StepFLOPs += i.conv.FLOPs()
+				l.cost.StepFLOPs += i.flops(l.batch)
 			}
 		}
 	}
+}
+
+// flops counts the work of a product, without channels that are only there to be even.
+func (i *instruction) flops(batch int) int64 {
+	g := i.geometry(batch)
+	return g.FLOPs() / int64(g.InC) * int64(g.InC-i.thin)
 }
 
 // region walks through all memory in one order: first to add it up, later to hand it out.
@@ -174,9 +138,13 @@ func (l *plan) region(take func(n int) []float32) *slabs {
 		s.gradients, s.velocities = next(l.trained), next(l.trained)
 	}
 	for _, p := range l.order {
-		p.data = next(p.size)
+		size := p.size
+		if p.half {
+			size = (size + 1) / 2
+		}
+		p.data = next(size)
 	}
-	s.scratch = next(l.scratch)
+	s.scratch, s.shadows = next(l.scratch), next(l.shadows)
 	s.shared = next(l.shared)
 	for _, pass := range l.program.passes {
 		q := l.passes[pass.Name]
@@ -197,8 +165,8 @@ func (l *plan) region(take func(n int) []float32) *slabs {
 
 // slabs are the parts of the memory.
 type slabs struct {
-	online, momentum, gradients, velocities, scratch, shared []float32
-	arenas, inputs, taps, seeds                              map[string][]float32
+	online, momentum, gradients, velocities, scratch, shadows, shared []float32
+	arenas, inputs, taps, seeds                                       map[string][]float32
 }
 
 // place gives every value in the arena an offset, such that no two that are alive at once overlap, and returns the
@@ -216,7 +184,7 @@ func (s *schedule) place(batch int, plain bool) int {
 	if plain {
 		for _, v := range s.values {
 			if v.place == inArena {
-				v.offset = a.take(align(v.size(batch)))
+				v.offset = a.take(align(v.room(batch)))
 			}
 		}
 		return a.top
@@ -227,18 +195,18 @@ func (s *schedule) place(batch int, plain bool) int {
 			if w.place != inArena {
 				continue
 			}
-			if from := i.overwritable(w, t, handed); from != nil && from.size(batch) == w.size(batch) {
+			if from := i.overwritable(w, t, handed); from != nil && from.half == w.half && from.size(batch) == w.size(batch) {
 				handed[from] = true
 				w.offset = from.offset
 				continue
 			}
-			w.offset = a.take(align(w.size(batch)))
+			w.offset = a.take(align(w.room(batch)))
 		}
 		done := map[*value]bool{}
 		for _, v := range append(i.reads(), i.writes()...) {
 			if v.place == inArena && v.last == t && !handed[v] && !done[v] {
 				done[v] = true
-				a.give(v.offset, align(v.size(batch)))
+				a.give(v.offset, align(v.room(batch)))
 			}
 		}
 	}

@@ -28,32 +28,35 @@ func init() {
 	}
 	operators[opPoolArg] = &operator{side: true}
 	operators[opPool] = &operator{
+		half: true,
 		wrt:  []bool{true},
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) { d.set(0, opPoolInput, in[1], grad) },
 		run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 			p, o, in := n.pool, i.op, i.in
-			return func(b int) { p.MaxPool(with(o.conv, b), in[0].at(b), i.out.at(b), integers(i.side.at(b))) }
+			return func(b int) { p.MaxPool(with(o.conv, b), in[0].array(b), i.out.array(b), integers(i.side.at(b))) }
 		},
 	}
-	operators[opPoolInput] = &operator{run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opPoolInput] = &operator{half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, o, in := n.pool, i.op, i.in
-		return func(b int) { p.MaxPoolBackward(with(o.conv, b), in[1].at(b), integers(in[0].at(b)), i.out.at(b)) }
+		return func(b int) { p.MaxPoolBackward(with(o.conv, b), in[1].array(b), integers(in[0].at(b)), i.out.array(b)) }
 	}}
 	lowerings[model.GlobalAveragePool] = func(b *lowering, o op, l *model.Layer, in []*gorgonia.Node) (*gorgonia.Node, error) {
 		o.kind = opMean
 		return apply(o, b.shaped(l.Shape), in[0])
 	}
 	operators[opMean] = &operator{
+		half: true,
+		wide: true,
 		wrt:  []bool{true},
 		diff: func(d *derivation, _ gorgonia.Nodes, _, grad *gorgonia.Node) { d.set(0, opMeanInput, grad) },
 		run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 			p, o, in := n.pool, i.op, i.in
-			return func(b int) { p.GlobalAveragePool(b, o.rows, o.channels, in[0].at(b), i.out.at(b)) }
+			return func(b int) { p.GlobalAveragePool(b, o.rows, o.channels, in[0].array(b), i.out.array(b)) }
 		},
 	}
-	operators[opMeanInput] = &operator{run: func(n *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opMeanInput] = &operator{half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, o, in := n.pool, i.op, i.in
-		return func(b int) { p.GlobalAveragePoolBackward(b, o.rows, o.channels, in[0].at(b), i.out.at(b)) }
+		return func(b int) { p.GlobalAveragePoolBackward(b, o.rows, o.channels, in[0].array(b), i.out.array(b)) }
 	}}
 }
 

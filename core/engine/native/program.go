@@ -6,6 +6,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
@@ -30,7 +31,11 @@ type param struct {
 	*protocol.Parameter
 	name   string
 	buffer bool
-	size   int
+	size   int // values
+	// packed is how a slab of weights, gradients or velocities holds the parameter where products alone read it: as the
+	// kernels read it, for this geometry; nil: in PyTorch's layout. See pack.go.
+	packed *kernel.Geometry
+	room   int // values in a slab
 	offset int // in a slab of weights; trained ones lie at the same offset in slabs of gradients and velocities
 }
 
@@ -42,8 +47,12 @@ const defect = "this is a defect of the component that describes the program"
 
 // check checks what engine.Program says and what the options ask for.
 func check(e engine.Program, o engine.Options) (*program, error) {
-	if o.Precision != "" && o.Precision != engine.Float32 {
-		return nil, refuse(fault.Config, "choose float32", "the native engine does not compute in %q", o.Precision)
+	switch {
+	case o.Precision == "" || o.Precision == engine.Float32:
+	case o.Precision != engine.BFloat16:
+		return nil, refuse(fault.Config, "choose float32 or bfloat16", "the native engine does not compute in %q", o.Precision)
+	case !kernel.HasBFloat16():
+		return nil, refuse(fault.Config, "choose float32, or a processor with AVX-512 BF16", "bfloat16 needs instructions that are not to be had here: the kernels compute with %s", kernel.Describe())
 	}
 	if o.Batch < 1 || o.Batch > 1<<24 {
 		return nil, refuse(fault.Config, "choose a batch of at least 1", "a batch of %d cannot be computed", o.Batch)

@@ -127,9 +127,9 @@ func TestRandomGraphsAgreeWithPlainPlans(t *testing.T) {
 		same("map", fused.Tap("map"), plain.Tap("map"))
 		for _, name := range plain.names {
 			q := plain.params[name]
-			same(name, q.of(fused.slabs.online), q.of(plain.slabs.online))
+			same(name, fused.values(q, fused.slabs.online), plain.values(q, plain.slabs.online))
 			if plain.training && !q.buffer {
-				same("the gradient of "+name, q.of(fused.slabs.gradients), q.of(plain.slabs.gradients))
+				same("the gradient of "+name, fused.values(q, fused.slabs.gradients), plain.values(q, plain.slabs.gradients))
 			}
 		}
 	})

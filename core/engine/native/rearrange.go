@@ -116,7 +116,7 @@ func init() {
 		diff: func(d *derivation, _ gorgonia.Nodes, _, grad *gorgonia.Node) { d.set(0, opSliceInput, grad) },
 		run:  slice,
 	}
-	operators[opSliceIndices] = &operator{run: slice}
+	operators[opSliceIndices] = &operator{whole: true, run: slice}
 	operators[opSliceInput] = &operator{run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, dy, c := n.pool, i.in[0], i.op.piece
 		return func(b int) { p.PadRows(b*c.rows, c.width, c.at, c.of, dy.at(b), i.out.at(b)) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/asterism-ssl/asterism/core/kernel"
 	"gorgonia.org/gorgonia"
 )
 
@@ -23,8 +24,10 @@ const (
 type value struct {
 	name   string // of the parameter or input
 	place  place
-	sample int // values of one sample, or 0 where the batch does not matter
-	fixed  int // values, where sample is 0
+	sample int  // values of one sample, or 0 where the batch does not matter
+	fixed  int  // values, where sample is 0
+	half   bool // bfloat16
+	whole  bool // integers, or whatever else is not to be converted
 	keep   bool
 	made   *instruction
 	users  []*instruction
@@ -36,7 +39,26 @@ type value struct {
 
 func (v *value) size(batch int) int { return v.sample*batch + v.fixed }
 
-// at gives the part of the data that n samples take.
+// room is how many float32 the value takes in memory.
+func (v *value) room(batch int) int {
+	if v.half {
+		return (v.size(batch) + 1) / 2
+	}
+	return v.size(batch)
+}
+
+// array gives the part of the data that n samples take, in either type.
+func (v *value) array(n int) kernel.Array {
+	switch {
+	case v == nil:
+		return kernel.Array{}
+	case v.half:
+		return kernel.Halves(v.data).First(v.size(n))
+	}
+	return kernel.Float32s(v.at(n))
+}
+
+// at gives the part of the data that n samples take; the value must be float32.
 func (v *value) at(n int) []float32 {
 	if v == nil {
 		return nil
@@ -50,15 +72,17 @@ func (v *value) at(n int) []float32 {
 // instruction is one call of a kernel: an operator, and what was fused with it.
 type instruction struct {
 	*op
-	in       []*value
-	out      *value
-	side     *value // second output: where maxima were, lengths of rows
-	residual *value // norm: added before the activation
-	relu     bool   // norm: with activation
-	mask     *value // norm reduce, norm dx: dy counts where this is positive
-	masked   *value // norm dx: second output, dy where mask is positive
-	gone     bool
-	run      func(n int)
+	in         []*value
+	out        *value
+	side       *value       // second output: where maxima were, lengths of rows
+	residual   *value       // norm: added before the activation
+	addend     *value       // conv, conv dx: added
+	statistics *instruction // conv: the batch norm's statistics that it takes on the way
+	relu       bool         // norm: with activation
+	mask       *value       // norm reduce, norm dx: dy counts where this is positive
+	masked     *value       // norm dx: second output, dy where mask is positive
+	gone       bool
+	run        func(n int)
 }
 
 // reads gives every value that the instruction reads.
@@ -70,6 +94,9 @@ func (i *instruction) reads() []*value {
 	if i.mask != nil {
 		r = append(r, i.mask)
 	}
+	if i.addend != nil {
+		r = append(r, i.addend)
+	}
 	return r
 }
 
@@ -80,6 +107,9 @@ func (i *instruction) writes() []*value {
 	}
 	if i.masked != nil {
 		w = append(w, i.masked)
+	}
+	if i.statistics != nil {
+		w = append(w, i.statistics.out)
 	}
 	return w
 }
@@ -94,8 +124,8 @@ type schedule struct {
 }
 
 // schedule orders what the taps and gradients need by the nodes' ids: Gorgonia numbers a node after those that it reads.
-// A plain schedule is not fused.
-func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
+// A plain schedule is not fused. With half, activations and their gradients are stored as bfloat16.
+func (l *lowered) schedule(batch int, plain, half bool) (*schedule, error) {
 	s := &schedule{taps: map[string]*value{}, seeds: map[string]*value{}}
 	needed := map[int64]bool{}
 	var need func(n *gorgonia.Node)
@@ -160,6 +190,7 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 		v.set(shape.TotalSize(), perSample, batch)
 		v.made = i
 		i.gone = operators[i.kind].side // computed together with what reads it
+		v.whole = i.gone || operators[i.kind].whole
 		if last := i.in[len(i.in)-1]; last.made != nil && operators[last.made.kind].side && n.ID() < l.forward {
 			i.side, i.in = last, i.in[:len(i.in)-1]
 			i.side.made = i
@@ -184,6 +215,9 @@ func (l *lowered) schedule(batch int, plain bool) (*schedule, error) {
 		if err := accumulate(byID[n.ID()], full); err != nil {
 			return nil, err
 		}
+	}
+	for _, v := range s.values {
+		v.half = half && v.place == inArena && v.sample > 0 && !v.whole
 	}
 	s.compact()
 	if !plain {

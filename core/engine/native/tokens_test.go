@@ -206,7 +206,7 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 		n := compile(t, p, engine.Options{Batch: int(c.input[0])})
 		for _, full := range n.names {
 			q := n.params[full]
-			copy(q.of(n.slabs.online), drawn(name, q.Name, q.size))
+			n.setValues(q, n.slabs.online, drawn(name, q.Name, q.size))
 		}
 		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
 		copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
@@ -218,7 +218,7 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 		}
 		for _, full := range n.names {
 			q := n.params[full]
-			near(t, name, "gradient "+q.Name, q.of(n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
+			near(t, name, "gradient "+q.Name, n.values(q, n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
 		}
 
 		// In inference a part of a batch gives what training gives, where nothing is drawn.
@@ -297,7 +297,7 @@ func tokenNetwork(t *testing.T, o engine.Options) *network {
 	b.Outputs["out"] = b.linearOf("fc", b.param("weight", uniform(1), 30, 6), "", b.mean("mean", "input"), true)
 	n := compile(t, moco(encoder, &protocol.Head{Name: "projector", Model: b.Model, Input: "representation"}, 1), o)
 	for _, full := range n.names {
-		copy(n.params[full].of(n.slabs.online), drawn("test", full, n.params[full].size))
+		n.setValues(n.params[full], n.slabs.online, drawn("test", full, n.params[full].size))
 	}
 	fillInputs(n, "query", "key")
 	copy(n.TapGradient("q"), drawn("test", "gradient", len(n.TapGradient("q"))))

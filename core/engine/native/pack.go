@@ -1,0 +1,188 @@
+package native
+
+import (
+	"slices"
+
+	"github.com/asterism-ssl/asterism/core/kernel"
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+// Weights that products alone read live in the slabs as the kernels read them, and so do their gradients and velocities:
+// for float32 a forward pass packs nothing. What else products need is packed where weights have changed: turned for input
+// gradients, rounded to bfloat16, or from a layout that other operators share.
+
+// packKey names weights packed for a direction; the kernel's layout depends on the weight's shape alone.
+type packKey struct {
+	weight   string
+	momentum bool
+	backward bool
+	unit     bool // each row is divided by its length
+	half     bool // bfloat16
+}
+
+type pack struct {
+	packKey
+	geometry kernel.Geometry
+	size     int // values; 0: the slab itself
+	data     []float32
+	stale    bool
+}
+
+// pack names the packed weights of an instruction.
+func (i *instruction) pack(q *passPlan, backward bool) packKey {
+	return packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, backward, i.unit, i.half()}
+}
+
+// array gives the packed weights.
+func (p *pack) array(n *network) kernel.Array {
+	switch {
+	case p.size == 0:
+		return kernel.Float32s(n.params[p.weight].of(n.slab(p.momentum)))
+	case p.half:
+		return kernel.Halves(p.data).First(p.size)
+	}
+	return kernel.Float32s(p.data[:p.size])
+}
+
+// layouts finds the parameters that products alone read, all alike.
+func (l *plan) layouts() {
+	plain := map[string]bool{}
+	for _, q := range l.passes {
+		for _, i := range q.instructions {
+			for k, v := range i.reads() {
+				if v.place != inWeights {
+					continue
+				}
+				p := l.params[v.name]
+				if product := i.kind == opConv || i.kind == opConvInput; product && k == 1 && !i.unit && (p.packed == nil || kernel.PackedLen(*p.packed) == kernel.PackedLen(i.conv)) {
+					p.packed = &i.conv
+					continue
+				}
+				plain[v.name] = true
+			}
+		}
+	}
+	for _, name := range l.names {
+		p := l.params[name]
+		if plain[name] {
+			p.packed = nil
+		}
+		if p.room = p.size; p.packed != nil {
+			p.room = kernel.PackedLen(*p.packed)
+		}
+	}
+}
+
+// needs collects the packed weights, the scratch and the converted arrays of a pass.
+func (l *plan) needs(q *passPlan) {
+	for n, i := range q.instructions {
+		switch i.kind {
+		case opConv, opConvInput:
+			k := i.pack(q, i.kind == opConvInput)
+			if l.packs[k] == nil {
+				p := &pack{packKey: k, geometry: i.conv, stale: true}
+				fromSlab := l.params[k.weight].packed != nil && !k.unit
+				switch {
+				case k.backward:
+					p.size = kernel.PackedInputGradientLen(i.conv)
+				case p.half || !fromSlab:
+					p.size = kernel.PackedLen(i.conv)
+				}
+				if !fromSlab { // packed plainly first, perhaps of weights divided by their lengths
+					l.scratch = max(l.scratch, align(kernel.PackedLen(i.conv))+align(i.conv.WeightLen())+i.conv.OutC)
+				}
+				l.packs[k] = p
+				l.order = append(l.order, p)
+			}
+			phase := 0
+			if n >= q.forward {
+				phase = 1
+			}
+			if !slices.Contains(q.before[phase], l.packs[k]) {
+				q.before[phase] = append(q.before[phase], l.packs[k])
+			}
+		case opConvWeight, opUnitWeight:
+			l.scratch = max(l.scratch, align(kernel.PackedLen(i.conv))+align(i.conv.WeightLen())+kernel.ConvWeightGradientScratch(i.geometry(l.batch)))
+		}
+		l.shadows = max(l.shadows, i.shadows(l.batch))
+	}
+}
+
+// pack brings packed weights up to date with the weights.
+func (n *network) pack(packs []*pack) {
+	for _, p := range packs {
+		if !p.stale {
+			continue
+		}
+		p.stale = false
+		if p.size == 0 {
+			continue
+		}
+		q := n.params[p.weight]
+		w := q.of(n.slab(p.momentum))
+		if q.packed == nil || p.unit {
+			if p.unit {
+				w = n.unitRows(p.geometry, w, n.slabs.scratch[align(kernel.PackedLen(p.geometry)):])
+			}
+			packed := n.slabs.scratch[:kernel.PackedLen(p.geometry)]
+			if !p.backward && !p.half {
+				packed = p.data[:p.size]
+			}
+			n.pool.Pack(packed, p.geometry, w)
+			w = packed
+		}
+		switch {
+		case p.backward:
+			n.pool.PackInputGradient(p.array(n), p.geometry, w)
+		case p.half:
+			n.pool.PackBFloat16(p.array(n).BFloat16(), p.geometry, w)
+		}
+	}
+}
+
+// slab gives the weights of the online or the momentum network.
+func (n *network) slab(momentum bool) []float32 {
+	if momentum {
+		return n.slabs.momentum
+	}
+	return n.slabs.online
+}
+
+func (n *network) changed(momentum bool) {
+	for _, p := range n.order {
+		if p.momentum == momentum {
+			p.stale = true
+		}
+	}
+}
+
+// values gives a parameter's values, from a slab of weights or of what has their layout, in PyTorch's layout.
+func (n *network) values(p *param, slab []float32) []float32 {
+	if p.packed == nil {
+		return slices.Clone(p.of(slab))
+	}
+	wide := make([]float32, p.packed.WeightLen())
+	n.pool.Unpack(wide, *p.packed, p.of(slab))
+	return recut(wide, p.packed.OutC, p.packed.InC, int(p.Shape[1]), p.packed.Taps())
+}
+
+// setValues is the way back.
+func (n *network) setValues(p *param, slab, values []float32) {
+	if p.packed == nil {
+		copy(p.of(slab), values)
+		return
+	}
+	n.pool.Pack(p.of(slab), *p.packed, recut(values, p.packed.OutC, int(p.Shape[1]), p.packed.InC, p.packed.Taps()))
+}
+
+// recut gives weights [out, from, taps] for another number of channels: fewer, or more with zeros.
+func recut(w []float32, out, from, to, taps int) []float32 {
+	if from == to {
+		return w
+	}
+	r := make([]float32, out*to*taps)
+	for o := range out {
+		copy(r[o*to*taps:(o+1)*to*taps], w[o*from*taps:(o+1)*from*taps])
+	}
+	return r
+}
