@@ -204,10 +204,7 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 	for name, c := range cases {
 		p := alone(layerCase(c.input[1:], c.layer))
 		n := compile(t, p, engine.Options{Batch: int(c.input[0])})
-		for _, full := range n.names {
-			q := n.params[full]
-			n.setValues(q, n.slabs.online, drawn(name, q.Name, q.size))
-		}
+		give(t, n, func(q *param) []float32 { return drawn(name, q.Name, q.size) })
 		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
 		copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
 		for range 2 { // nothing of the first time may be left
@@ -216,9 +213,9 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 			near(t, name, "out", n.Tap("out"), golden[name]["out"], 1e-5)
 			must(t, n.Backward("only"))
 		}
-		for _, full := range n.names {
-			q := n.params[full]
-			near(t, name, "gradient "+q.Name, n.values(q, n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
+		for full, g := range gradients(n) {
+			array := "gradient " + n.params[full].Name
+			near(t, name, array, g, golden[name][array], 1e-5)
 		}
 
 		// In inference a part of a batch gives what training gives, where nothing is drawn.
@@ -234,6 +231,16 @@ func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
 			t.Errorf("%s: samples that were not asked for were written", name)
 		}
 	}
+}
+
+// give sets every parameter.
+func give(t *testing.T, n *network, values func(q *param) []float32) {
+	t.Helper()
+	var arrays []engine.Array
+	for _, full := range n.names {
+		arrays = append(arrays, engine.Array{Name: full, Shape: n.params[full].Shape, Data: values(n.params[full])})
+	}
+	must(t, n.SetParams(arrays))
 }
 
 // orders gives the indices of a network of one layer that orders tokens, as gathered tokens.
@@ -296,9 +303,7 @@ func tokenNetwork(t *testing.T, o engine.Options) *network {
 	b := newBuilder(12, 6)
 	b.Outputs["out"] = b.linearOf("fc", b.param("weight", uniform(1), 30, 6), "", b.mean("mean", "input"), true)
 	n := compile(t, moco(encoder, &protocol.Head{Name: "projector", Model: b.Model, Input: "representation"}, 1), o)
-	for _, full := range n.names {
-		n.setValues(n.params[full], n.slabs.online, drawn("test", full, n.params[full].size))
-	}
+	give(t, n, func(q *param) []float32 { return drawn("test", q.name, q.size) })
 	fillInputs(n, "query", "key")
 	copy(n.TapGradient("q"), drawn("test", "gradient", len(n.TapGradient("q"))))
 	return n
