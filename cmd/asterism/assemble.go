@@ -126,16 +126,8 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if f.threads < 0 {
-		return nil, nil, nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--threads %d", f.threads), Do: "give a number of processors, or 0 for all"}
-	}
-	if f.threads > 0 {
-		runtime.GOMAXPROCS(f.threads)
-	}
-	if set := os.Getenv("ASTERISM_KERNEL"); set != "" {
-		if err := kernel.Select(set); err != nil {
-			return nil, nil, nil, &fault.Error{Kind: fault.Config, What: "ASTERISM_KERNEL=" + set, Err: err, Do: "unset it, or choose avx512, avx2 or portable"}
-		}
+	if err := machine(f.threads); err != nil {
+		return nil, nil, nil, err
 	}
 	x, r, err := a.load(file, f)
 	if err != nil {
@@ -147,13 +139,7 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	}
 	progress := run.NewProgress(os.Stderr, a.progress)
 	cache.Waiting = func(string, string) { progress.Note("another run is making this stage: waiting for it") }
-	host := plugin.NewHost(func(name string) (plugin.Spec, error) {
-		p, err := r.Plugin(name)
-		if err != nil {
-			return plugin.Spec{}, err
-		}
-		return plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}, nil
-	}, plugin.Options{Log: progress})
+	host := newHost(r, progress, f.threads)
 	interruptible(c, progress.Note)
 	fl = flow.New(x, flow.Options{
 		Host: host, Engine: native.New(), Cache: cache, Runs: a.runs, Progress: progress, Version: version(), Fresh: f.fresh, Threads: f.threads, StopAfter: stopAfter,
@@ -178,6 +164,37 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 		},
 	})
 	return fl, x, func() error { defer progress.Close(); return host.Close() }, nil
+}
+
+// machine prepares this process to compute on so many processors, all for 0, with the instructions that ASTERISM_KERNEL names.
+func machine(threads int) error {
+	if threads < 0 {
+		return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--threads %d", threads), Do: "give a number of processors, or 0 for all"}
+	}
+	if threads > 0 {
+		runtime.GOMAXPROCS(threads)
+	}
+	if set := os.Getenv("ASTERISM_KERNEL"); set != "" {
+		if err := kernel.Select(set); err != nil {
+			return &fault.Error{Kind: fault.Config, What: "ASTERISM_KERNEL=" + set, Err: err, Do: "unset it, or choose avx512, avx2 or portable"}
+		}
+	}
+	return nil
+}
+
+// newHost gives a host of the installed plugins, which are told to use so many processors, all for 0.
+func newHost(r *registry.Registry, progress *run.Progress, threads int) *plugin.Host {
+	return plugin.NewHost(func(name string) (plugin.Spec, error) {
+		p, err := r.Plugin(name)
+		if err != nil {
+			return plugin.Spec{}, err
+		}
+		spec := plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}
+		if threads > 0 {
+			spec.Env = append(spec.Env, fmt.Sprintf("GOMAXPROCS=%d", threads), fmt.Sprintf("OMP_NUM_THREADS=%d", threads))
+		}
+		return spec, nil
+	}, plugin.Options{Log: progress})
 }
 
 // openCache opens the cache of stages.

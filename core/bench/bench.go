@@ -60,7 +60,7 @@ func (n *Network) check() error {
 	for _, s := range []struct {
 		flag         string
 		value, limit int
-	}{{"--batch", n.Batch, 1 << 24}, {"--bands", n.Bands, 1 << 16}, {"--size", n.Size, 1 << 16}, {"--threads", n.Threads, 1 << 16}} {
+	}{{"--batch", n.Batch, 1 << 24}, {"--bands", n.Bands, 1 << 16}, {"--size", n.Size, 1 << 16}, {"--threads", n.Threads, 1 << 10}} {
 		if err := within(s.flag, s.value, s.limit); err != nil {
 			return err
 		}

@@ -50,8 +50,8 @@ type Rate struct {
 	Fraction   float64 `json:"peak_fraction"` // of gflops_true
 }
 
-// Layers times the layers of an encoder on the network's batch, each by itself, with bursts of the multiply-add peak in
-// between.
+// Layers times the layers of an encoder on the network's batch, each by itself and its weights packed before, with bursts
+// of the multiply-add peak in between.
 func Layers(ctx context.Context, n *Network, rounds int) (*LayersResult, error) {
 	if err := n.check(); err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func Peak(ctx context.Context, o PeakOptions) (*PeakResult, error) {
 	for _, s := range []struct {
 		flag         string
 		value, limit int
-	}{{"--threads", o.Threads, 1 << 16}, {"--mib", o.MiB, 1 << 20}, {"--rounds", o.Rounds, 1 << 20}} {
+	}{{"--threads", o.Threads, 1 << 10}, {"--mib", o.MiB, 1 << 20}, {"--rounds", o.Rounds, 1 << 20}} {
 		if err := within(s.flag, s.value, s.limit); err != nil {
 			return nil, err
 		}

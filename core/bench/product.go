@@ -11,13 +11,10 @@ import (
 
 // All that this package knows of the kernels' convolutions and of their bfloat16 is in this file.
 
-// bfloat16 is the other precision that products may have.
-const bfloat16 engine.Precision = "bfloat16"
-
 // precisions are those whose products this machine computes.
 func precisions() []engine.Precision {
 	if kernel.HasBFloat16() {
-		return []engine.Precision{engine.Float32, bfloat16}
+		return []engine.Precision{engine.Float32, engine.BFloat16}
 	}
 	return []engine.Precision{engine.Float32}
 }
@@ -27,7 +24,7 @@ func halved(p engine.Precision) (bool, error) {
 	switch {
 	case p == engine.Float32 || p == "":
 		return false, nil
-	case p == bfloat16 && kernel.HasBFloat16():
+	case p == engine.BFloat16 && kernel.HasBFloat16():
 		return true, nil
 	}
 	return false, &fault.Error{Op: "bench", Kind: fault.Config, What: "there are no products in " + string(p) + " with " + kernel.Describe(), Do: "choose float32"}

@@ -40,7 +40,7 @@ func Search(ctx context.Context, o SearchOptions) (*SearchResult, error) {
 	for _, s := range []struct {
 		flag         string
 		value, limit int
-	}{{"--rows", o.Rows, 1 << 40}, {"--width", o.Width, 1 << 16}, {"--top", o.Top, 1 << 16}, {"--queries", o.Queries, 1 << 24}, {"--threads", o.Threads, 1 << 16}, {"--rounds", o.Rounds, 1 << 20}} {
+	}{{"--rows", o.Rows, 1 << 40}, {"--width", o.Width, 1 << 16}, {"--top", o.Top, 1 << 16}, {"--queries", o.Queries, 1 << 24}, {"--threads", o.Threads, 1 << 10}, {"--rounds", o.Rounds, 1 << 20}} {
 		if err := within(s.flag, s.value, s.limit); err != nil {
 			return nil, err
 		}

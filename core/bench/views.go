@@ -58,7 +58,7 @@ func Views(ctx context.Context, o ViewsOptions, s *flow.Samples) (*ViewsResult, 
 	for _, w := range []struct {
 		flag         string
 		value, limit int
-	}{{"--batch", o.Batch, 1 << 24}, {"--threads", o.Threads, 1 << 16}} {
+	}{{"--batch", o.Batch, 1 << 24}, {"--threads", o.Threads, 1 << 10}} {
 		if err := within(w.flag, w.value, w.limit); err != nil {
 			return nil, err
 		}
