@@ -118,8 +118,8 @@ func Step(ctx context.Context, n *Network, o StepOptions) (*StepResult, error) {
 	r := &StepResult{Bench: "step", Engine: n.describe(), Objective: o.Objective.Name, Setting: n.Setting,
 		Timing: c.timing(n.Batch, dense, dense-outside(graph, n.Batch, passes, gradients))}
 	name, _, _ := strings.Cut(o.Objective.Name, ".")
-	r.PeakRSSHost, r.PeakRSSObjective = mib(peakRSS(os.Getpid())), mib(peakRSS(n.Host.Processes()[name]))
-	r.PeakRSS = r.PeakRSSHost + r.PeakRSSObjective
+	host, plugin := peakRSS(os.Getpid()), peakRSS(n.Host.Processes()[name])
+	r.PeakRSS, r.PeakRSSHost, r.PeakRSSObjective = mib(host+plugin), mib(host), mib(plugin)
 	return r, nil
 }
 
