@@ -2573,10 +2573,14 @@ TEXT ·gradient1x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y1
 	VBROADCASTSS 0(SI)(R8*4), Y2
 	VFMADD231PS Y1, Y2, Y0
@@ -2600,10 +2604,14 @@ TEXT ·gradient2x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y2
 	VBROADCASTSS 0(SI)(R8*4), Y3
 	VFMADD231PS Y2, Y3, Y0
@@ -2633,10 +2641,14 @@ TEXT ·gradient3x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y3
 	VBROADCASTSS 0(SI)(R8*4), Y4
 	VFMADD231PS Y3, Y4, Y0
@@ -2672,10 +2684,14 @@ TEXT ·gradient4x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y4
 	VBROADCASTSS 0(SI)(R8*4), Y5
 	VFMADD231PS Y4, Y5, Y0
@@ -2717,10 +2733,14 @@ TEXT ·gradient5x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y5
 	VBROADCASTSS 0(SI)(R8*4), Y6
 	VFMADD231PS Y5, Y6, Y0
@@ -2768,10 +2788,14 @@ TEXT ·gradient6x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y6
 	VBROADCASTSS 0(SI)(R8*4), Y7
 	VFMADD231PS Y6, Y7, Y0
@@ -2825,10 +2849,14 @@ TEXT ·gradient7x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y7
 	VBROADCASTSS 0(SI)(R8*4), Y8
 	VFMADD231PS Y7, Y8, Y0
@@ -2888,10 +2916,14 @@ TEXT ·gradient8x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMASKMOVPS 0(DI)(R9*4), Y15, Y8
 	VBROADCASTSS 0(SI)(R8*4), Y9
 	VFMADD231PS Y8, Y9, Y0
@@ -2950,10 +2982,14 @@ TEXT ·gradient1x2AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Y2
 	VMASKMOVPS 32(DI)(R9*4), Y15, Y3
 	VBROADCASTSS 0(SI)(R8*4), Y4
@@ -2983,10 +3019,14 @@ TEXT ·gradient2x2AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Y4
 	VMASKMOVPS 32(DI)(R9*4), Y15, Y5
 	VBROADCASTSS 0(SI)(R8*4), Y6
@@ -3026,10 +3066,14 @@ TEXT ·gradient3x2AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Y6
 	VMASKMOVPS 32(DI)(R9*4), Y15, Y7
 	VBROADCASTSS 0(SI)(R8*4), Y8
@@ -3079,10 +3123,14 @@ TEXT ·gradient4x2AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Y8
 	VMASKMOVPS 32(DI)(R9*4), Y15, Y9
 	VBROADCASTSS 0(SI)(R8*4), Y10
@@ -3142,10 +3190,14 @@ TEXT ·gradient5x2AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Y10
 	VMASKMOVPS 32(DI)(R9*4), Y15, Y11
 	VBROADCASTSS 0(SI)(R8*4), Y12
@@ -3215,10 +3267,14 @@ TEXT ·gradient6x2AVX2(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	VMOVUPS (DX), Y15
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Y12
 	VMASKMOVPS 32(DI)(R9*4), Y15, Y13
 	VBROADCASTSS 0(SI)(R8*4), Y14
@@ -3288,6 +3344,8 @@ TEXT ·copyRows1AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (DX), Y15
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
 	ADDQ $8, BX
 	VMASKMOVPS 0(SI)(R8*4), Y15, Y0
 	VMOVUPS Y0, 0(DI)
@@ -3310,6 +3368,8 @@ TEXT ·copyRows2AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (DX), Y15
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Y0
 	VMASKMOVPS 32(SI)(R8*4), Y15, Y1
@@ -3334,6 +3394,9 @@ TEXT ·copyRows3AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (DX), Y15
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Y0
 	VMOVUPS 32(SI)(R8*4), Y1
@@ -3360,6 +3423,9 @@ TEXT ·copyRows4AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (DX), Y15
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Y0
 	VMOVUPS 32(SI)(R8*4), Y1
@@ -3388,6 +3454,10 @@ TEXT ·copyRows5AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (DX), Y15
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
+	PREFETCHT0 128(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Y0
 	VMOVUPS 32(SI)(R8*4), Y1
@@ -3418,6 +3488,10 @@ TEXT ·copyRows6AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (DX), Y15
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
+	PREFETCHT0 128(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Y0
 	VMOVUPS 32(SI)(R8*4), Y1

@@ -16301,10 +16301,14 @@ TEXT ·gradient1x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z1
 	VBROADCASTSS 0(SI)(R8*4), Z2
 	VFMADD231PS Z1, Z2, Z0
@@ -16328,10 +16332,14 @@ TEXT ·gradient2x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z2
 	VBROADCASTSS 0(SI)(R8*4), Z3
 	VFMADD231PS Z2, Z3, Z0
@@ -16361,10 +16369,14 @@ TEXT ·gradient3x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z3
 	VBROADCASTSS 0(SI)(R8*4), Z4
 	VFMADD231PS Z3, Z4, Z0
@@ -16400,10 +16412,14 @@ TEXT ·gradient4x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z4
 	VBROADCASTSS 0(SI)(R8*4), Z5
 	VFMADD231PS Z4, Z5, Z0
@@ -16445,10 +16461,14 @@ TEXT ·gradient5x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z5
 	VBROADCASTSS 0(SI)(R8*4), Z6
 	VFMADD231PS Z5, Z6, Z0
@@ -16496,10 +16516,14 @@ TEXT ·gradient6x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z6
 	VBROADCASTSS 0(SI)(R8*4), Z7
 	VFMADD231PS Z6, Z7, Z0
@@ -16553,10 +16577,14 @@ TEXT ·gradient7x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z7
 	VBROADCASTSS 0(SI)(R8*4), Z8
 	VFMADD231PS Z7, Z8, Z0
@@ -16616,10 +16644,14 @@ TEXT ·gradient8x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z8
 	VBROADCASTSS 0(SI)(R8*4), Z9
 	VFMADD231PS Z8, Z9, Z0
@@ -16678,10 +16710,14 @@ TEXT ·gradient1x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z2
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z3
 	VBROADCASTSS 0(SI)(R8*4), Z4
@@ -16711,10 +16747,14 @@ TEXT ·gradient2x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z4
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z5
 	VBROADCASTSS 0(SI)(R8*4), Z6
@@ -16754,10 +16794,14 @@ TEXT ·gradient3x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z6
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z7
 	VBROADCASTSS 0(SI)(R8*4), Z8
@@ -16807,10 +16851,14 @@ TEXT ·gradient4x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z8
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z9
 	VBROADCASTSS 0(SI)(R8*4), Z10
@@ -16870,10 +16918,14 @@ TEXT ·gradient5x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z10
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z11
 	VBROADCASTSS 0(SI)(R8*4), Z12
@@ -16943,10 +16995,14 @@ TEXT ·gradient6x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z12
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z13
 	VBROADCASTSS 0(SI)(R8*4), Z14
@@ -17026,10 +17082,14 @@ TEXT ·gradient7x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z14
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z15
 	VBROADCASTSS 0(SI)(R8*4), Z16
@@ -17119,10 +17179,14 @@ TEXT ·gradient8x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z16
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z17
 	VBROADCASTSS 0(SI)(R8*4), Z18
@@ -17207,10 +17271,14 @@ TEXT ·gradient1x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z3
 	VMOVUPS 64(DI)(R9*4), Z4
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z5
@@ -17246,10 +17314,14 @@ TEXT ·gradient2x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z6
 	VMOVUPS 64(DI)(R9*4), Z7
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z8
@@ -17299,10 +17371,14 @@ TEXT ·gradient3x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z9
 	VMOVUPS 64(DI)(R9*4), Z10
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z11
@@ -17366,10 +17442,14 @@ TEXT ·gradient4x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z12
 	VMOVUPS 64(DI)(R9*4), Z13
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z14
@@ -17447,10 +17527,14 @@ TEXT ·gradient5x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z15
 	VMOVUPS 64(DI)(R9*4), Z16
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z17
@@ -17542,10 +17626,14 @@ TEXT ·gradient6x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z18
 	VMOVUPS 64(DI)(R9*4), Z19
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z20
@@ -17651,10 +17739,14 @@ TEXT ·gradient7x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z21
 	VMOVUPS 64(DI)(R9*4), Z22
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z23
@@ -17774,10 +17866,14 @@ TEXT ·gradient8x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z24
 	VMOVUPS 64(DI)(R9*4), Z25
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z26
@@ -17888,10 +17984,14 @@ TEXT ·gradient1x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z4
 	VMOVUPS 64(DI)(R9*4), Z5
 	VMOVUPS 128(DI)(R9*4), Z6
@@ -17933,10 +18033,14 @@ TEXT ·gradient2x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z8
 	VMOVUPS 64(DI)(R9*4), Z9
 	VMOVUPS 128(DI)(R9*4), Z10
@@ -17996,10 +18100,14 @@ TEXT ·gradient3x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z12
 	VMOVUPS 64(DI)(R9*4), Z13
 	VMOVUPS 128(DI)(R9*4), Z14
@@ -18077,10 +18185,14 @@ TEXT ·gradient4x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z16
 	VMOVUPS 64(DI)(R9*4), Z17
 	VMOVUPS 128(DI)(R9*4), Z18
@@ -18176,10 +18288,14 @@ TEXT ·gradient5x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z20
 	VMOVUPS 64(DI)(R9*4), Z21
 	VMOVUPS 128(DI)(R9*4), Z22
@@ -18293,10 +18409,14 @@ TEXT ·gradient6x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z24
 	VMOVUPS 64(DI)(R9*4), Z25
 	VMOVUPS 128(DI)(R9*4), Z26
@@ -18401,10 +18521,14 @@ TEXT ·gradient1x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z1
 	VBROADCASTSS 0(SI)(R8*4), Z2
 	LONG $0x486ef262; WORD $0xc152 // VDPBF16PS Z1, Z2, Z0
@@ -18428,10 +18552,14 @@ TEXT ·gradient2x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z2
 	VBROADCASTSS 0(SI)(R8*4), Z3
 	LONG $0x4866f262; WORD $0xc252 // VDPBF16PS Z2, Z3, Z0
@@ -18461,10 +18589,14 @@ TEXT ·gradient3x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z3
 	VBROADCASTSS 0(SI)(R8*4), Z4
 	LONG $0x485ef262; WORD $0xc352 // VDPBF16PS Z3, Z4, Z0
@@ -18500,10 +18632,14 @@ TEXT ·gradient4x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z4
 	VBROADCASTSS 0(SI)(R8*4), Z5
 	LONG $0x4856f262; WORD $0xc452 // VDPBF16PS Z4, Z5, Z0
@@ -18545,10 +18681,14 @@ TEXT ·gradient5x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z5
 	VBROADCASTSS 0(SI)(R8*4), Z6
 	LONG $0x484ef262; WORD $0xc552 // VDPBF16PS Z5, Z6, Z0
@@ -18596,10 +18736,14 @@ TEXT ·gradient6x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z6
 	VBROADCASTSS 0(SI)(R8*4), Z7
 	LONG $0x4846f262; WORD $0xc652 // VDPBF16PS Z6, Z7, Z0
@@ -18653,10 +18797,14 @@ TEXT ·gradient7x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z7
 	VBROADCASTSS 0(SI)(R8*4), Z8
 	LONG $0x483ef262; WORD $0xc752 // VDPBF16PS Z7, Z8, Z0
@@ -18716,10 +18864,14 @@ TEXT ·gradient8x1BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS.Z 0(DI)(R9*4), K1, Z8
 	VBROADCASTSS 0(SI)(R8*4), Z9
 	LONG $0x4836d262; WORD $0xc052 // VDPBF16PS Z8, Z9, Z0
@@ -18778,10 +18930,14 @@ TEXT ·gradient1x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z2
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z3
 	VBROADCASTSS 0(SI)(R8*4), Z4
@@ -18811,10 +18967,14 @@ TEXT ·gradient2x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z4
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z5
 	VBROADCASTSS 0(SI)(R8*4), Z6
@@ -18854,10 +19014,14 @@ TEXT ·gradient3x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z6
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z7
 	VBROADCASTSS 0(SI)(R8*4), Z8
@@ -18907,10 +19071,14 @@ TEXT ·gradient4x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z8
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z9
 	VBROADCASTSS 0(SI)(R8*4), Z10
@@ -18970,10 +19138,14 @@ TEXT ·gradient5x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z10
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z11
 	VBROADCASTSS 0(SI)(R8*4), Z12
@@ -19043,10 +19215,14 @@ TEXT ·gradient6x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z12
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z13
 	VBROADCASTSS 0(SI)(R8*4), Z14
@@ -19126,10 +19302,14 @@ TEXT ·gradient7x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z14
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z15
 	VBROADCASTSS 0(SI)(R8*4), Z16
@@ -19219,10 +19399,14 @@ TEXT ·gradient8x2BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z16
 	VMOVUPS.Z 64(DI)(R9*4), K1, Z17
 	VBROADCASTSS 0(SI)(R8*4), Z18
@@ -19307,10 +19491,14 @@ TEXT ·gradient1x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z3
 	VMOVUPS 64(DI)(R9*4), Z4
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z5
@@ -19346,10 +19534,14 @@ TEXT ·gradient2x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z6
 	VMOVUPS 64(DI)(R9*4), Z7
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z8
@@ -19399,10 +19591,14 @@ TEXT ·gradient3x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z9
 	VMOVUPS 64(DI)(R9*4), Z10
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z11
@@ -19466,10 +19662,14 @@ TEXT ·gradient4x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z12
 	VMOVUPS 64(DI)(R9*4), Z13
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z14
@@ -19547,10 +19747,14 @@ TEXT ·gradient5x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z15
 	VMOVUPS 64(DI)(R9*4), Z16
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z17
@@ -19642,10 +19846,14 @@ TEXT ·gradient6x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z18
 	VMOVUPS 64(DI)(R9*4), Z19
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z20
@@ -19751,10 +19959,14 @@ TEXT ·gradient7x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z21
 	VMOVUPS 64(DI)(R9*4), Z22
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z23
@@ -19874,10 +20086,14 @@ TEXT ·gradient8x3BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z24
 	VMOVUPS 64(DI)(R9*4), Z25
 	VMOVUPS.Z 128(DI)(R9*4), K1, Z26
@@ -19988,10 +20204,14 @@ TEXT ·gradient1x4BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z4
 	VMOVUPS 64(DI)(R9*4), Z5
 	VMOVUPS 128(DI)(R9*4), Z6
@@ -20033,10 +20253,14 @@ TEXT ·gradient2x4BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z8
 	VMOVUPS 64(DI)(R9*4), Z9
 	VMOVUPS 128(DI)(R9*4), Z10
@@ -20096,10 +20320,14 @@ TEXT ·gradient3x4BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z12
 	VMOVUPS 64(DI)(R9*4), Z13
 	VMOVUPS 128(DI)(R9*4), Z14
@@ -20177,10 +20405,14 @@ TEXT ·gradient4x4BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z16
 	VMOVUPS 64(DI)(R9*4), Z17
 	VMOVUPS 128(DI)(R9*4), Z18
@@ -20276,10 +20508,14 @@ TEXT ·gradient5x4BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z20
 	VMOVUPS 64(DI)(R9*4), Z21
 	VMOVUPS 128(DI)(R9*4), Z22
@@ -20393,10 +20629,14 @@ TEXT ·gradient6x4BF16(SB), NOSPLIT, $0-8
 	MOVQ gradientArgs_dy(AX), DI
 	MOVQ gradientArgs_mask(AX), DX
 	KMOVW (DX), K1
+	MOVQ gradientArgs_next(AX), R10
+	MOVQ gradientArgs_step(AX), R11
 pixel:
 	MOVLQSX (BX), R8
 	MOVLQSX 4(BX), R9
 	ADDQ $8, BX
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS 0(DI)(R9*4), Z24
 	VMOVUPS 64(DI)(R9*4), Z25
 	VMOVUPS 128(DI)(R9*4), Z26
@@ -20504,6 +20744,8 @@ TEXT ·copyRows1AVX512(SB), NOSPLIT, $0-8
 	KMOVW (DX), K1
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS.Z 0(SI)(R8*4), K1, Z0
 	VMOVUPS Z0, 0(DI)
@@ -20526,6 +20768,9 @@ TEXT ·copyRows2AVX512(SB), NOSPLIT, $0-8
 	KMOVW (DX), K1
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Z0
 	VMOVUPS.Z 64(SI)(R8*4), K1, Z1
@@ -20550,6 +20795,10 @@ TEXT ·copyRows3AVX512(SB), NOSPLIT, $0-8
 	KMOVW (DX), K1
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
+	PREFETCHT0 128(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Z0
 	VMOVUPS 64(SI)(R8*4), Z1
@@ -20576,6 +20825,11 @@ TEXT ·copyRows4AVX512(SB), NOSPLIT, $0-8
 	KMOVW (DX), K1
 row:
 	MOVLQSX (BX), R8
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*4)
+	PREFETCHT0 64(SI)(R12*4)
+	PREFETCHT0 128(SI)(R12*4)
+	PREFETCHT0 192(SI)(R12*4)
 	ADDQ $8, BX
 	VMOVUPS 0(SI)(R8*4), Z0
 	VMOVUPS 64(SI)(R8*4), Z1
@@ -20612,6 +20866,10 @@ row:
 	LEAQ (SI)(R12*2), R11
 	TESTQ R12, R12
 	CMOVQLT R10, R11
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
+	MOVLQSX 68(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
 	ADDQ $8, BX
 	VPMOVZXWD.Z 0(R8), K1, Z0
 	VPMOVZXWD.Z 0(R11), K1, Z1
@@ -20645,6 +20903,10 @@ row:
 	LEAQ (SI)(R12*2), R11
 	TESTQ R12, R12
 	CMOVQLT R10, R11
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
+	MOVLQSX 68(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
 	ADDQ $8, BX
 	VPMOVZXWD 0(R8), Z0
 	VPMOVZXWD 0(R11), Z1
@@ -20683,6 +20945,12 @@ row:
 	LEAQ (SI)(R12*2), R11
 	TESTQ R12, R12
 	CMOVQLT R10, R11
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
+	PREFETCHT0 64(SI)(R12*2)
+	MOVLQSX 68(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
+	PREFETCHT0 64(SI)(R12*2)
 	ADDQ $8, BX
 	VPMOVZXWD 0(R8), Z0
 	VPMOVZXWD 0(R11), Z1
@@ -20726,6 +20994,12 @@ row:
 	LEAQ (SI)(R12*2), R11
 	TESTQ R12, R12
 	CMOVQLT R10, R11
+	MOVLQSX 64(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
+	PREFETCHT0 64(SI)(R12*2)
+	MOVLQSX 68(BX), R12
+	PREFETCHT0 0(SI)(R12*2)
+	PREFETCHT0 64(SI)(R12*2)
 	ADDQ $8, BX
 	VPMOVZXWD 0(R8), Z0
 	VPMOVZXWD 0(R11), Z1

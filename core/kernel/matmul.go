@@ -85,10 +85,11 @@ func transposedTask(p *Pool, w *worker, task int) {
 	clear(w.panel)
 	w.rows = grow(w.rows, gradientPixels*gradientChannels)
 	g := &w.gradient
+	w.soon = soon{}
 	*g = gradientArgs{mask: p.set.mask(n), stride: int64(width)}
 	for k := 0; k < t.k; k += gradientPixels {
 		count := min(gradientPixels, t.k-k)
-		w.pairs, w.side = grow(w.pairs, 2*count), grow(w.side, 2*count)
+		w.pairs, w.side = grow(w.pairs, 2*count+ahead)[:2*count], grow(w.side, 2*count)
 		for l := range count {
 			w.pairs[2*l], w.pairs[2*l+1] = int32(l*t.m), 0
 			w.side[2*l], w.side[2*l+1] = int32(l*gradientChannels), int32(l*t.n)

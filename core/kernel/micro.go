@@ -49,6 +49,10 @@ type gradientArgs struct {
 	sum    unsafe.Pointer
 	stride int64
 	mask   unsafe.Pointer
+
+	// Memory that is needed soon is fetched on the way: a line for each pair, step bytes apart.
+	next unsafe.Pointer
+	step int64
 }
 
 // copyArgs describes a copy of rows ≥ 1 rows side by side: to[r·stride + j] = from[offsets[2r] + j], zero where the mask

@@ -59,6 +59,7 @@ type worker struct {
 	pixels, segments []int32
 	rows             []float32
 	inside           []int32
+	soon             soon // of the gradient
 	gradient         gradientArgs
 	copy             copyArgs
 

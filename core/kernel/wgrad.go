@@ -126,6 +126,7 @@ func gradientTask(p *Pool, w *worker, task int) {
 				s.list(p, w, t0, t1, from, to, n)
 				listed = n
 			}
+			s.fetch(w, segment, b, b0, b1)
 			for i := range panels {
 				first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i)
 				p.copyPairs(w, s.dy.at(b*image+first), min(width, g.OutC-first), w.pixels, unsafe.Pointer(&w.panel[i*stride]), p.set.width, s.x.half)
@@ -146,6 +147,49 @@ func gradientTask(p *Pool, w *worker, task int) {
 				}
 			}
 		}
+	}
+}
+
+// soon is what a task reads in its next round: two stretches of memory.
+type soon [2]struct {
+	from  unsafe.Pointer
+	lines int
+}
+
+// lineBytes is the size of a cache line.
+const lineBytes = 64
+
+// take gives the next lines to fetch, so many at most, and their distance.
+func (s *soon) take(n int) (unsafe.Pointer, int64) {
+	for i := range s {
+		if part := &s[i]; part.lines > 0 {
+			from := part.from
+			part.lines -= n
+			if part.lines > 0 { // never a pointer past the end: the collector might see it
+				part.from = unsafe.Add(from, n*lineBytes)
+			}
+			return from, lineBytes
+		}
+	}
+	return unsafe.Pointer(&noRow[0]), 0
+}
+
+// fetch finds what the round after that of sample b in a segment reads.
+func (s *gradientSweep) fetch(w *worker, segment, b, b0, b1 int) {
+	if b += s.together; b >= b1 {
+		segment, b = segment+1, b0
+	}
+	w.soon = soon{}
+	if segment >= s.segments {
+		return
+	}
+	g := &s.g
+	for i, a := range []struct {
+		of    Array
+		image int
+	}{{s.x, product(g.In) * g.InC}, {s.dy, s.pixels * g.OutC}} {
+		from, to := b*a.image+a.image/s.segments*segment, min(b+s.together-1, b1-1)*a.image+a.image/s.segments*(segment+1)
+		w.soon[i].from, w.soon[i].lines = a.of.at(from), (to-from)*a.of.bytes()/lineBytes
 	}
 }
 
@@ -184,6 +228,7 @@ func (p *Pool) gradientTiles(w *worker, pairs []int32, channels, width int, sum 
 	for i := range blocks {
 		r0, r1 := i*channels/blocks, (i+1)*channels/blocks
 		a.x, a.sum = unsafe.Pointer(&w.rows[r0]), unsafe.Pointer(&sum[r0*width])
+		a.next, a.step = w.soon.take(len(pairs) / 2)
 		tiles[r1-r0](a)
 	}
 }
@@ -199,7 +244,7 @@ func (s *gradientSweep) list(p *Pool, w *worker, t0, t1, from, to, n int) {
 	each := to - from
 	total := each * n
 	rows := (total + s.pair - 1) / s.pair
-	w.pixels = grow(w.pixels, 2*rows)
+	w.pixels = grow(w.pixels, 2*rows+ahead)[:2*rows]
 	for i := range rows {
 		for k := range 2 {
 			pixel := i*s.pair + k // several samples go together only as whole images
@@ -209,7 +254,7 @@ func (s *gradientSweep) list(p *Pool, w *worker, t0, t1, from, to, n int) {
 			}
 		}
 	}
-	w.pairs = grow(w.pairs, 2*(t1-t0)*rows)
+	w.pairs = grow(w.pairs, 2*(t1-t0)*rows+ahead)[:2*(t1-t0)*rows]
 	w.side = grow(w.side, len(w.pairs))
 	w.segments = grow(w.segments, 2*(t1-t0))
 	w.inside = grow(w.inside, total+1)
@@ -263,6 +308,9 @@ func gradientAddTask(p *Pool, w *worker, task int) {
 		p.set.loops.add(a)
 	}
 }
+
+// ahead is how many offsets behind the end of a list may be read, to fetch the rows that they name: 8 rows of two.
+const ahead = 16
 
 // gradientAddBlock is how many sums one task adds up.
 const gradientAddBlock = 4096

@@ -313,10 +313,14 @@ func (o *out) gradient(rows, vecs int, half bool) {
 	if broadcasts < 1 {
 		panic("no register for a broadcast")
 	}
+	o.p("MOVQ gradientArgs_next(AX), R10")
+	o.p("MOVQ gradientArgs_step(AX), R11")
 	o.at("pixel")
 	o.p("MOVLQSX (BX), R8")
 	o.p("MOVLQSX 4(BX), R9")
 	o.p("ADDQ $8, BX")
+	o.p("PREFETCHT1 (R10)")
+	o.p("ADDQ R11, R10")
 	for v := range vecs {
 		o.load(fmt.Sprintf("%d(DI)(R9*4)", v*o.bytes), w(v), v == vecs-1)
 	}
@@ -360,6 +364,9 @@ func (o *out) copies() {
 	}
 }
 
+// rowsAhead is how far ahead rows are fetched; lists of rows have room for as many more.
+const rowsAhead = 8
+
 func (o *out) copyRows(vecs int, half bool) {
 	what := "copies rows"
 	if half {
@@ -389,6 +396,19 @@ func (o *out) copyRows(vecs int, half bool) {
 		}
 	} else {
 		o.p("MOVLQSX (BX), R8")
+	}
+	for i := range 2 { // rows are far apart, where the processor does not see the next one coming
+		if half || i == 0 {
+			o.p("MOVLQSX %d(BX), R12", 8*rowsAhead+4*i)
+			for line := 0; line < vecs*o.bytes; line += 64 {
+				if half {
+					o.p("PREFETCHT0 %d(SI)(R12*2)", line/2)
+					line += 64
+				} else {
+					o.p("PREFETCHT0 %d(SI)(R12*4)", line)
+				}
+			}
+		}
 	}
 	o.p("ADDQ $8, BX")
 	for v := range vecs {
