@@ -41,6 +41,7 @@ func init() {
 		wrt:  []bool{true, true, true},
 		half: true,
 		wide: true,
+		onto: func(i *instruction, _ *value) []*value { return []*value{i.addend} },
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) {
 			if d.op.unit {
 				d.set(1, opUnitWeight, in[0], grad, in[1])
@@ -57,6 +58,9 @@ func init() {
 			f := kernel.Forward{Packed: n.packed(q, i, false), ReLU: i.relu}
 			if len(i.in) == 3 {
 				f.Bias = i.in[2].data
+			}
+			if i.fixed != nil {
+				f.Bias = n.packs[i.pack(q, false)].bias
 			}
 			if s := i.statistics; s != nil {
 				m := &f.Moments
@@ -97,7 +101,13 @@ func init() {
 		return func(b int) {
 			p.Fill(0, sums)
 			p.ConvWeightGradient(o.geometry(b), x.array(b), dy.array(b), sums, scratch)
-			p.Unpack(gradient, o.conv, sums)
+			if o.thin == 0 {
+				p.Unpack(gradient, o.conv, sums)
+				return
+			}
+			wide := make([]float32, o.conv.WeightLen())
+			p.Unpack(wide, o.conv, sums)
+			p.Axpy(1, recut(wide, o.conv.OutC, o.conv.InC, o.conv.InC-o.thin, o.conv.Taps()), gradient)
 		}
 	}}
 	operators[opColumnSum] = &operator{fixed: true, adds: true, half: true, run: func(n *network, _ *passPlan, i *instruction) func(b int) {

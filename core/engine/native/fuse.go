@@ -17,6 +17,12 @@ func (s *schedule) fuse() {
 		}
 	}
 	s.compact()
+	for _, i := range s.instructions[:s.forward] {
+		if i.kind == opNormFixed {
+			s.fuseFixed(i)
+		}
+	}
+	s.compact()
 	for _, i := range s.instructions[s.forward:] {
 		if i.kind == opAdd {
 			s.fuseAddend(i)
@@ -63,6 +69,22 @@ func (s *schedule) fuseStatistics(i *instruction) {
 	if conv := i.in[0].made; conv != nil && conv.kind == opConv && conv.statistics == nil && i.in[0].place == inArena {
 		conv.statistics, i.out.made, i.gone = i, conv, true
 	}
+}
+
+// fuseFixed lets a convolution do what the batch norm after it does in inference, a scale and a shift for each output, by
+// its weights and its bias; the addition and activation that were fused with the norm go with it.
+func (s *schedule) fuseFixed(norm *instruction) {
+	conv := norm.in[0].made
+	if conv == nil || conv.kind != opConv || !norm.in[0].inner() || conv.unit || conv.fixed != nil {
+		return
+	}
+	fixed := &fixedNorm{epsilon: norm.epsilon}
+	for k := range fixed.names {
+		fixed.names[k] = norm.in[1+k].name
+	}
+	residual := norm.residual
+	s.replace(norm, conv)
+	norm.fixed, norm.addend, norm.residual = fixed, residual, nil
 }
 
 // fuseAddend turns add(conv dx, other), where gradients meet, into one instruction.

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"math"
 	"slices"
 
 	"github.com/asterism-ssl/asterism/core/kernel"
@@ -16,8 +17,9 @@ type packKey struct {
 	weight   string
 	momentum bool
 	backward bool
-	unit     bool // each row is divided by its length
-	half     bool // bfloat16
+	unit     bool      // each row is divided by its length
+	half     bool      // bfloat16
+	fixed    fixedNorm // that the weights hold; its zero is none
 }
 
 type pack struct {
@@ -25,12 +27,24 @@ type pack struct {
 	geometry kernel.Geometry
 	size     int // values; 0: the slab itself
 	data     []float32
+	bias     []float32 // of weights that hold a batch norm
+	source   string    // of the bias that the convolution has itself; "": none
 	stale    bool
+}
+
+// fixedNorm is a batch norm in inference: the names of running mean and variance, γ and β, and ε.
+type fixedNorm struct {
+	names   [4]string
+	epsilon float32
 }
 
 // pack names the packed weights of an instruction.
 func (i *instruction) pack(q *passPlan, backward bool) packKey {
-	return packKey{i.in[1].name, q.Network == protocol.Network_MOMENTUM, backward, i.unit, i.half()}
+	k := packKey{weight: i.in[1].name, momentum: q.Network == protocol.Network_MOMENTUM, backward: backward, unit: i.unit, half: i.half()}
+	if i.fixed != nil {
+		k.fixed = *i.fixed
+	}
+	return k
 }
 
 // array gives the packed weights.
@@ -81,7 +95,7 @@ func (l *plan) needs(q *passPlan) {
 			k := i.pack(q, i.kind == opConvInput)
 			if l.packs[k] == nil {
 				p := &pack{packKey: k, geometry: i.conv, stale: true}
-				fromSlab := l.params[k.weight].packed != nil && !k.unit
+				fromSlab := l.params[k.weight].packed != nil && !k.unit && i.fixed == nil
 				switch {
 				case k.backward:
 					p.size = kernel.PackedInputGradientLen(i.conv)
@@ -90,6 +104,12 @@ func (l *plan) needs(q *passPlan) {
 				}
 				if !fromSlab { // packed plainly first, perhaps of weights divided by their lengths
 					l.scratch = max(l.scratch, align(kernel.PackedLen(i.conv))+align(i.conv.WeightLen())+i.conv.OutC)
+				}
+				if i.fixed != nil {
+					p.bias = make([]float32, i.conv.OutC)
+					if len(i.in) == 3 {
+						p.source = i.in[2].name
+					}
 				}
 				l.packs[k] = p
 				l.order = append(l.order, p)
@@ -120,7 +140,10 @@ func (n *network) pack(packs []*pack) {
 		}
 		q := n.params[p.weight]
 		w := q.of(n.slab(p.momentum))
-		if q.packed == nil || p.unit {
+		if p.bias != nil {
+			w = n.fix(p)
+		}
+		if q.packed == nil || p.unit || p.bias != nil { // w is in PyTorch's layout
 			if p.unit {
 				w = n.unitRows(p.geometry, w, n.slabs.scratch[align(kernel.PackedLen(p.geometry)):])
 			}
@@ -128,7 +151,7 @@ func (n *network) pack(packs []*pack) {
 			if !p.backward && !p.half {
 				packed = p.data[:p.size]
 			}
-			n.pool.Pack(packed, p.geometry, w)
+			n.pool.Pack(packed, p.geometry, recut(w, p.geometry.OutC, len(w)/p.geometry.OutC/p.geometry.Taps(), p.geometry.InC, p.geometry.Taps()))
 			w = packed
 		}
 		switch {
@@ -138,6 +161,32 @@ func (n *network) pack(packs []*pack) {
 			n.pool.PackBFloat16(p.array(n).BFloat16(), p.geometry, w)
 		}
 	}
+}
+
+// fix gives weights, in PyTorch's layout, that do what the batch norm after them does, and sets their bias to match:
+// γ/√(variance+ε)·(w·x + b − mean) + β. Inference alone has it, whose weights change but when they are set.
+func (n *network) fix(p *pack) []float32 {
+	slab := n.slab(p.momentum)
+	var norm [4][]float32
+	for k, name := range p.fixed.names {
+		norm[k] = n.params[name].of(slab)
+	}
+	q := n.params[p.weight]
+	g := p.geometry
+	w := recut(n.values(q, slab), g.OutC, int(q.Shape[1]), g.InC, g.Taps())
+	each := len(w) / g.OutC
+	for o := range p.bias {
+		scale := float64(norm[2][o]) / math.Sqrt(float64(norm[1][o])+float64(p.fixed.epsilon))
+		for k := range w[o*each : (o+1)*each] {
+			w[o*each+k] = float32(float64(w[o*each+k]) * scale)
+		}
+		shift := -float64(norm[0][o])
+		if p.source != "" {
+			shift += float64(n.params[p.source].of(slab)[o])
+		}
+		p.bias[o] = float32(shift*scale + float64(norm[3][o]))
+	}
+	return w
 }
 
 // slab gives the weights of the online or the momentum network.

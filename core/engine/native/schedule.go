@@ -81,6 +81,7 @@ type instruction struct {
 	relu       bool         // norm: with activation
 	mask       *value       // norm reduce, norm dx: dy counts where this is positive
 	masked     *value       // norm dx: second output, dy where mask is positive
+	fixed      *fixedNorm   // conv: the batch norm in inference that its weights hold
 	gone       bool
 	run        func(n int)
 }
