@@ -34,6 +34,8 @@ type Pool struct {
 	zeros   []float32 // a row outside the image
 	sums    []float64 // partial sums
 	params  []float32 // of the columns of each group
+
+	depthwise depthwise
 }
 
 // call holds the arguments of the operations on rows and elements while they run.
@@ -72,6 +74,8 @@ type worker struct {
 	wide     []float64
 	turn     turnArgs
 	places   []int32
+
+	depthwise depthwiseWorker
 }
 
 // NewPool starts a pool of so many threads, the caller's included; 0 or less means all processors that Go may use.
