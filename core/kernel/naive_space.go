@@ -4,8 +4,8 @@ import "math"
 
 // The plain twins of what changes maps in space: convolutions in groups, average pooling, enlargement.
 
-// eachPair calls f for every product of a convolution in groups: of x or dx at in, w at weight, y or dy at out.
-func eachPair(g Geometry, groups int, f func(in, weight, out int)) {
+// eachProduct calls f for every product of a convolution in groups: of x or dx at in, w at weight, y or dy at out.
+func eachProduct(g Geometry, groups int, f func(in, weight, out int)) {
 	taps, from, to := g.Taps(), g.InC/groups, g.OutC/groups
 	eachTap(g, func(out, in, tap int) {
 		for o := range g.OutC {
@@ -24,14 +24,14 @@ func naiveGroupedForward(g Geometry, groups int, x, w, bias, y []float32) {
 			sum[i] = float64(bias[i%g.OutC])
 		}
 	}
-	eachPair(g, groups, func(in, weight, out int) { sum[out] += float64(x[in]) * float64(w[weight]) })
+	eachProduct(g, groups, func(in, weight, out int) { sum[out] += float64(x[in]) * float64(w[weight]) })
 	round(y, sum)
 }
 
 // naiveGroupedInputGradient: dx[in, c] = Σ over taps and the outputs o of c's group of dy[out, o]·w[o, c, tap].
 func naiveGroupedInputGradient(g Geometry, groups int, dy, w, dx []float32) {
 	sum := make([]float64, len(dx))
-	eachPair(g, groups, func(in, weight, out int) { sum[in] += float64(dy[out]) * float64(w[weight]) })
+	eachProduct(g, groups, func(in, weight, out int) { sum[in] += float64(dy[out]) * float64(w[weight]) })
 	round(dx, sum)
 }
 
@@ -41,7 +41,7 @@ func naiveGroupedWeightGradient(g Geometry, groups int, x, dy, dw []float32) {
 	for i, v := range dw {
 		sum[i] = float64(v)
 	}
-	eachPair(g, groups, func(in, weight, out int) { sum[weight] += float64(x[in]) * float64(dy[out]) })
+	eachProduct(g, groups, func(in, weight, out int) { sum[weight] += float64(x[in]) * float64(dy[out]) })
 	round(dw, sum)
 }
 
