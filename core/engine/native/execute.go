@@ -41,6 +41,10 @@ func (n *network) bind(q *passPlan) error {
 			return fmt.Errorf("the executor does not know %s", i.op)
 		}
 		i.run = n.converted(q, i, run)
+		if i.kind == opConv || i.kind == opConvInput {
+			p, product := n.packs[i.pack(q, i.kind == opConvInput)], i.run
+			i.run = func(b int) { n.ready(p); product(b) }
+		}
 	}
 	return nil
 }

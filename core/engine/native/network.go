@@ -81,7 +81,6 @@ func (n *network) Forward(pass string, samples int, step uint64) error {
 		return misuse("pass %q of %d samples: a batch in training has %d", pass, samples, n.batch)
 	}
 	n.step = step
-	n.pack(q.before[0])
 	for _, i := range q.instructions[:q.schedule.forward] {
 		i.run(samples)
 	}
@@ -100,7 +99,6 @@ func (n *network) Backward(pass string) error {
 		return misuse("the gradient of pass %q before its forward pass", pass)
 	}
 	q.forwards = 0 // its activations are overwritten now
-	n.pack(q.before[1])
 	for _, i := range q.instructions[q.schedule.forward:] {
 		i.run(n.batch)
 	}

@@ -9,8 +9,10 @@ import (
 )
 
 // Weights that products alone read live in the slabs as the kernels read them, and so do their gradients and velocities:
-// for float32 a forward pass packs nothing. What else products need is packed where weights have changed: turned for input
-// gradients, rounded to bfloat16, or from a layout that other operators share.
+// for float32 a forward pass packs nothing. What else products need is packed: turned for input gradients, rounded to
+// bfloat16, or from a layout that other operators share. In training, where each is needed about once before the weights
+// change, that happens right before the product, in memory that all share and that stays in the cache; in inference
+// weights stay, and so does what is packed of them.
 
 // packKey names weights packed for a direction; the kernel's layout depends on the weight's shape alone.
 type packKey struct {
@@ -89,7 +91,7 @@ func (l *plan) layouts() {
 
 // needs collects the packed weights, the scratch and the converted arrays of a pass.
 func (l *plan) needs(q *passPlan) {
-	for n, i := range q.instructions {
+	for _, i := range q.instructions {
 		switch i.kind {
 		case opConv, opConvInput:
 			k := i.pack(q, i.kind == opConvInput)
@@ -113,13 +115,7 @@ func (l *plan) needs(q *passPlan) {
 				}
 				l.packs[k] = p
 				l.order = append(l.order, p)
-			}
-			phase := 0
-			if n >= q.forward {
-				phase = 1
-			}
-			if !slices.Contains(q.before[phase], l.packs[k]) {
-				q.before[phase] = append(q.before[phase], l.packs[k])
+				l.packing = max(l.packing, p.room())
 			}
 		case opConvWeight, opUnitWeight:
 			l.scratch = max(l.scratch, align(kernel.PackedLen(i.conv))+align(i.conv.WeightLen())+kernel.ConvWeightGradientScratch(i.geometry(l.batch)))
@@ -128,38 +124,41 @@ func (l *plan) needs(q *passPlan) {
 	}
 }
 
-// pack brings packed weights up to date with the weights.
-func (n *network) pack(packs []*pack) {
-	for _, p := range packs {
-		if !p.stale {
-			continue
+// room is the memory that it takes, in float32.
+func (p *pack) room() int {
+	if p.half {
+		return (p.size + 1) / 2
+	}
+	return p.size
+}
+
+// ready brings packed weights up to date with the weights.
+func (n *network) ready(p *pack) {
+	if p.size == 0 || !n.mustFill && !p.stale {
+		return
+	}
+	p.stale = false
+	q := n.params[p.weight]
+	w := q.of(n.slab(p.momentum))
+	if p.bias != nil {
+		w = n.fix(p)
+	}
+	if q.packed == nil || p.unit || p.bias != nil { // w is in PyTorch's layout
+		if p.unit {
+			w = n.unitRows(p.geometry, w, n.slabs.scratch[align(kernel.PackedLen(p.geometry)):])
 		}
-		p.stale = false
-		if p.size == 0 {
-			continue
+		packed := n.slabs.scratch[:kernel.PackedLen(p.geometry)]
+		if !p.backward && !p.half {
+			packed = p.data[:p.size]
 		}
-		q := n.params[p.weight]
-		w := q.of(n.slab(p.momentum))
-		if p.bias != nil {
-			w = n.fix(p)
-		}
-		if q.packed == nil || p.unit || p.bias != nil { // w is in PyTorch's layout
-			if p.unit {
-				w = n.unitRows(p.geometry, w, n.slabs.scratch[align(kernel.PackedLen(p.geometry)):])
-			}
-			packed := n.slabs.scratch[:kernel.PackedLen(p.geometry)]
-			if !p.backward && !p.half {
-				packed = p.data[:p.size]
-			}
-			n.pool.Pack(packed, p.geometry, recut(w, p.geometry.OutC, len(w)/p.geometry.OutC/p.geometry.Taps(), p.geometry.InC, p.geometry.Taps()))
-			w = packed
-		}
-		switch {
-		case p.backward:
-			n.pool.PackInputGradient(p.array(n), p.geometry, w)
-		case p.half:
-			n.pool.PackBFloat16(p.array(n).BFloat16(), p.geometry, w)
-		}
+		n.pool.Pack(packed, p.geometry, recut(w, p.geometry.OutC, len(w)/p.geometry.OutC/p.geometry.Taps(), p.geometry.InC, p.geometry.Taps()))
+		w = packed
+	}
+	switch {
+	case p.backward:
+		n.pool.PackInputGradient(p.array(n), p.geometry, w)
+	case p.half:
+		n.pool.PackBFloat16(p.array(n).BFloat16(), p.geometry, w)
 	}
 }
 

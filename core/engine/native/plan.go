@@ -26,6 +26,7 @@ type plan struct {
 	packs    map[packKey]*pack
 	order    []*pack // of packs, for the same layout every time
 	scratch  int     // of weight gradients and packing
+	packing  int     // of the largest packed weights
 	shadows  int     // of arrays converted around an instruction
 	shared   int     // arena of passes without gradient
 	total    int     // values of the whole memory
@@ -37,8 +38,7 @@ type passPlan struct {
 	*schedule
 	gradient bool
 	arena    int
-	before   [2][]*pack // packed weights that forward and backward need
-	forwards int        // forward passes done, for Backward to insist on one
+	forwards int // forward passes done, for Backward to insist on one
 }
 
 // newPlan plans a checked program. It takes milliseconds and little memory, whatever the batch. A plain plan, with which
@@ -137,12 +137,15 @@ func (l *plan) region(take func(n int) []float32) *slabs {
 	if l.training {
 		s.gradients, s.velocities = next(l.trained), next(l.trained)
 	}
-	for _, p := range l.order {
-		size := p.size
-		if p.half {
-			size = (size + 1) / 2
+	if l.mustFill {
+		packing := next(l.packing)
+		for _, p := range l.order {
+			p.data = packing
 		}
-		p.data = next(size)
+	} else {
+		for _, p := range l.order {
+			p.data = next(p.room())
+		}
 	}
 	s.scratch, s.shadows = next(l.scratch), next(l.shadows)
 	s.shared = next(l.shared)
