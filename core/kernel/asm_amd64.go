@@ -695,6 +695,7 @@ var loopsAVX512 = loops{
 	relu:                  reluAVX512,
 	reluBackward:          reluBackwardAVX512,
 	sgd:                   sgdAVX512,
+	defects:               defectsAVX512,
 	exp:                   expAVX512,
 	columnMax:             columnMaxAVX512,
 	columnSum:             columnSumAVX512,
@@ -748,10 +749,15 @@ func reluAVX512(a *rowArgs)
 //go:noescape
 func reluBackwardAVX512(a *rowArgs)
 
-// sgdAVX512 computes, row by row, s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1.
+// sgdAVX512 computes, row by row, s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1 and s0 = 0.
 //
 //go:noescape
 func sgdAVX512(a *rowArgs)
+
+// defectsAVX512 computes, row by row, p0 += s0 − s0, which is 0, or NaN.
+//
+//go:noescape
+func defectsAVX512(a *rowArgs)
 
 // expAVX512 computes, row by row, s1 = exp(k0·s0 − k1).
 //
@@ -1179,6 +1185,7 @@ var loopsAVX2 = loops{
 	relu:                  reluAVX2,
 	reluBackward:          reluBackwardAVX2,
 	sgd:                   sgdAVX2,
+	defects:               defectsAVX2,
 	exp:                   expAVX2,
 	columnMax:             columnMaxAVX2,
 	columnSum:             columnSumAVX2,
@@ -1232,10 +1239,15 @@ func reluAVX2(a *rowArgs)
 //go:noescape
 func reluBackwardAVX2(a *rowArgs)
 
-// sgdAVX2 computes, row by row, s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1.
+// sgdAVX2 computes, row by row, s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1 and s0 = 0.
 //
 //go:noescape
 func sgdAVX2(a *rowArgs)
+
+// defectsAVX2 computes, row by row, p0 += s0 − s0, which is 0, or NaN.
+//
+//go:noescape
+func defectsAVX2(a *rowArgs)
 
 // expAVX2 computes, row by row, s1 = exp(k0·s0 − k1).
 //

@@ -3815,6 +3815,8 @@ column:
 	VFMADD231PS Y2, Y11, Y0
 	VFMADD213PS Y0, Y10, Y1
 	VFNMADD231PS Y1, Y9, Y2
+	VMOVAPS Y14, Y0
+	VMOVUPS Y0, (SI)(DX*1)
 	VMOVUPS Y1, (DI)(DX*1)
 	VMOVUPS Y2, (R8)(DX*1)
 	ADDQ $32, DX
@@ -3829,12 +3831,52 @@ tail:
 	VFMADD231PS Y2, Y11, Y0
 	VFMADD213PS Y0, Y10, Y1
 	VFNMADD231PS Y1, Y9, Y2
+	VMOVAPS Y14, Y0
+	VMASKMOVPS Y0, Y15, (SI)(DX*1)
 	VMASKMOVPS Y1, Y15, (DI)(DX*1)
 	VMASKMOVPS Y2, Y15, (R8)(DX*1)
 next:
 	ADDQ (rowArgs_strides+0)(AX), SI
 	ADDQ (rowArgs_strides+8)(AX), DI
 	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func defectsAVX2(a *rowArgs)
+TEXT ·defectsAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VXORPS Y14, Y14, Y14
+	MOVQ rowArgs_mask(AX), DX
+	VMOVUPS (DX), Y15
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Y0
+	VMOVUPS (R11)(DX*1), Y5
+	VSUBPS Y0, Y0, Y0
+	VADDPS Y0, Y5, Y5
+	VMOVUPS Y5, (R11)(DX*1)
+	ADDQ $32, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMASKMOVPS (SI)(DX*1), Y15, Y0
+	VMASKMOVPS (R11)(DX*1), Y15, Y5
+	VSUBPS Y0, Y0, Y0
+	VADDPS Y0, Y5, Y5
+	VMASKMOVPS Y5, Y15, (R11)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
 	DECQ CX
 	JNZ row
 	VZEROUPPER

@@ -21331,6 +21331,8 @@ column:
 	VFMADD231PS Z2, Z11, Z0
 	VFMADD213PS Z0, Z10, Z1
 	VFNMADD231PS Z1, Z9, Z2
+	VMOVAPS Z14, Z0
+	VMOVUPS Z0, (SI)(DX*1)
 	VMOVUPS Z1, (DI)(DX*1)
 	VMOVUPS Z2, (R8)(DX*1)
 	ADDQ $64, DX
@@ -21345,12 +21347,52 @@ tail:
 	VFMADD231PS Z2, Z11, Z0
 	VFMADD213PS Z0, Z10, Z1
 	VFNMADD231PS Z1, Z9, Z2
+	VMOVAPS Z14, Z0
+	VMOVUPS Z0, K1, (SI)(DX*1)
 	VMOVUPS Z1, K1, (DI)(DX*1)
 	VMOVUPS Z2, K1, (R8)(DX*1)
 next:
 	ADDQ (rowArgs_strides+0)(AX), SI
 	ADDQ (rowArgs_strides+8)(AX), DI
 	ADDQ (rowArgs_strides+16)(AX), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func defectsAVX512(a *rowArgs)
+TEXT ·defectsAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (rowArgs_streams+0)(AX), SI
+	MOVQ (rowArgs_params+0)(AX), R11
+	VPXORD Z14, Z14, Z14
+	MOVQ rowArgs_mask(AX), DX
+	KMOVW (DX), K1
+	MOVQ rowArgs_rows(AX), CX
+	MOVQ rowArgs_whole(AX), BX
+row:
+	XORQ DX, DX
+	TESTQ BX, BX
+	JEQ tail
+column:
+	VMOVUPS (SI)(DX*1), Z0
+	VMOVUPS (R11)(DX*1), Z5
+	VSUBPS Z0, Z0, Z0
+	VADDPS Z0, Z5, Z5
+	VMOVUPS Z5, (R11)(DX*1)
+	ADDQ $64, DX
+	CMPQ DX, BX
+	JLT column
+tail:
+	CMPQ rowArgs_tail(AX), $0
+	JEQ next
+	VMOVUPS.Z (SI)(DX*1), K1, Z0
+	VMOVUPS.Z (R11)(DX*1), K1, Z5
+	VSUBPS Z0, Z0, Z0
+	VADDPS Z0, Z5, Z5
+	VMOVUPS Z5, K1, (R11)(DX*1)
+next:
+	ADDQ (rowArgs_strides+0)(AX), SI
 	DECQ CX
 	JNZ row
 	VZEROUPPER

@@ -92,3 +92,40 @@ func columnSumTask(p *Pool, w *worker, task int) {
 	block := rowBlock(c.cols)
 	p.columnSums(w, c.arrays[0], task*block, min((task+1)*block, c.rows), c.cols, p.sums[task*c.cols:][:c.cols])
 }
+
+// Finite tells whether all values are finite.
+func (p *Pool) Finite(x []float32) bool {
+	p.begin()
+	defer p.end()
+	p.call.streams[0] = x
+	p.broken.Store(false)
+	p.run((len(x)+flatBlock-1)/flatBlock, finiteTask)
+	return !p.broken.Load()
+}
+
+// finiteLanes is how many sums are kept side by side, an odd rest aside.
+const finiteLanes = 256
+
+func finiteTask(p *Pool, w *worker, task int) {
+	x := p.call.streams[0][task*flatBlock : min((task+1)*flatBlock, len(p.call.streams[0]))]
+	w.sums = grow(w.sums, finiteLanes)
+	clear(w.sums)
+	a := &w.row
+	for len(x) > 0 {
+		rows, cols := len(x)/finiteLanes, finiteLanes
+		if rows == 0 {
+			rows, cols = 1, len(x)
+		}
+		*a = rowArgs{rows: int64(rows)}
+		a.columns(p.set, cols)
+		a.stream(0, x, 0, cols)
+		a.params[0] = unsafe.Pointer(&w.sums[0])
+		p.set.loops.defects(a)
+		x = x[rows*cols:]
+	}
+	for _, v := range w.sums {
+		if v != 0 { // NaN
+			p.broken.Store(true)
+		}
+	}
+}

@@ -35,7 +35,10 @@ func frameTask(p *Pool, _ *worker, sample int) {
 				continue
 			}
 			for i := 0; i < v[2].in; i++ {
-				copy(to[i*padded:], from[i*channels:(i+1)*channels])
+				pixel := to[i*padded:][:channels]
+				for k := range pixel { // a few values: quicker than a copy
+					pixel[k] = from[i*channels+k]
+				}
 			}
 		}
 	}

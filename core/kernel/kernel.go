@@ -109,6 +109,7 @@ func (p *Pool) ConvWeightGradient(g Geometry, x, dy Array, dw, scratch []float32
 func (p *Pool) ColumnSum(rows, cols int, x Array, sum []float32) {
 	want("ColumnSum", "x", x.n, rows*cols)
 	want("ColumnSum", "sum", len(sum), cols)
+	p.alike("ColumnSum", x)
 	p.begin()
 	defer p.end()
 	p.columnSum(rows, cols, x, sum)
@@ -154,6 +155,7 @@ func (n Norm) length() int { return n.Groups * n.Rows * n.Channels }
 func (p *Pool) BatchNormStatistics(n Norm, x Array, mean, variance []float32) {
 	want("BatchNormStatistics", "x", x.n, n.length())
 	wantStatistics("BatchNormStatistics", n, mean, variance)
+	p.alike("BatchNormStatistics", x)
 	p.begin()
 	defer p.end()
 	p.batchNormStatistics(n, x, mean, variance)
@@ -203,6 +205,7 @@ func (p *Pool) BatchNormApply(n Norm, x Array, mean, variance, gamma, beta []flo
 	wantOptional(op, "gamma", gamma, n.Channels)
 	wantOptional(op, "beta", beta, n.Channels)
 	wantArray(op, "residual", residual, n.length())
+	p.alike(op, x, residual, y)
 	p.begin()
 	defer p.end()
 	p.batchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
@@ -218,6 +221,7 @@ func (p *Pool) BatchNormReduce(n Norm, dy, x, y Array, mean, variance []float32,
 	wantArray(op, "y", y, n.length())
 	want(op, "sumDy", len(sumDy), n.Groups*n.Channels)
 	want(op, "sumDyX", len(sumDyX), n.Groups*n.Channels)
+	p.alike(op, dy, x, y)
 	p.begin()
 	defer p.end()
 	p.batchNormReduce(n, dy, x, y, mean, variance, eps, sumDy, sumDyX)
@@ -255,9 +259,22 @@ func (p *Pool) BatchNormInputGradient(n Norm, dy, x, y Array, mean, variance, ga
 	want(op, "sumDyX", len(sumDyX), n.Groups*n.Channels)
 	want(op, "dx", dx.n, n.length())
 	wantArray(op, "dresidual", dresidual, n.length())
+	p.alike(op, dy, x, y, dx, dresidual)
 	p.begin()
 	defer p.end()
 	p.batchNormInputGradient(n, dy, x, y, mean, variance, gamma, eps, sumDy, sumDyX, dx, dresidual)
+}
+
+// alike panics unless arrays, none among them aside, are of one type that the instruction set computes with.
+func (p *Pool) alike(op string, arrays ...Array) {
+	for _, a := range arrays {
+		if !a.None() && a.half != arrays[0].half {
+			panic("kernel: " + op + ": the types of its arrays do not go together")
+		}
+	}
+	if arrays[0].half {
+		p.wantHalf(op, 0)
+	}
 }
 
 // wantArray is wantOptional for arrays.
@@ -287,6 +304,7 @@ func (p *Pool) MaxPool(g Geometry, x, y Array, arg []int32) {
 	want("MaxPool", "x", x.n, g.InLen())
 	want("MaxPool", "y", y.n, g.OutLen())
 	want("MaxPool", "arg", len(arg), g.OutLen())
+	p.alike("MaxPool", x, y)
 	p.begin()
 	defer p.end()
 	p.maxPool(&g, x, y, arg)
@@ -298,6 +316,7 @@ func (p *Pool) MaxPoolBackward(g Geometry, dy Array, arg []int32, dx Array) {
 	want("MaxPoolBackward", "dy", dy.n, g.OutLen())
 	want("MaxPoolBackward", "arg", len(arg), g.OutLen())
 	want("MaxPoolBackward", "dx", dx.n, g.InLen())
+	p.alike("MaxPoolBackward", dy, dx)
 	p.begin()
 	defer p.end()
 	p.maxPoolBackward(&g, dy, arg, dx)
@@ -307,6 +326,7 @@ func (p *Pool) MaxPoolBackward(g Geometry, dy Array, arg []int32, dx Array) {
 func (p *Pool) GlobalAveragePool(batch, pixels, channels int, x, y Array) {
 	want("GlobalAveragePool", "x", x.n, batch*pixels*channels)
 	want("GlobalAveragePool", "y", y.n, batch*channels)
+	p.alike("GlobalAveragePool", x, y)
 	p.begin()
 	defer p.end()
 	p.globalAveragePool(batch, pixels, channels, x, y)
@@ -316,6 +336,7 @@ func (p *Pool) GlobalAveragePool(batch, pixels, channels int, x, y Array) {
 func (p *Pool) GlobalAveragePoolBackward(batch, pixels, channels int, dy, dx Array) {
 	want("GlobalAveragePoolBackward", "dy", dy.n, batch*channels)
 	want("GlobalAveragePoolBackward", "dx", dx.n, batch*pixels*channels)
+	p.alike("GlobalAveragePoolBackward", dy, dx)
 	p.begin()
 	defer p.end()
 	p.globalAveragePoolBackward(batch, pixels, channels, dy, dx)
@@ -372,6 +393,7 @@ func (p *Pool) Softmax(rows, cols int, scale float32, x, lse, y []float32) {
 // ReLU computes y = max(x, 0); NaN stays. y may be x.
 func (p *Pool) ReLU(x, y Array) {
 	want("ReLU", "y", y.n, x.n)
+	p.alike("ReLU", x, y)
 	p.begin()
 	defer p.end()
 	p.flatArrays(p.set.loopsOf(x).relu, x, y)
@@ -381,6 +403,7 @@ func (p *Pool) ReLU(x, y Array) {
 func (p *Pool) ReLUBackward(dy, y, dx Array) {
 	want("ReLUBackward", "y", y.n, dy.n)
 	want("ReLUBackward", "dx", dx.n, dy.n)
+	p.alike("ReLUBackward", dy, y, dx)
 	p.begin()
 	defer p.end()
 	p.flatArrays(p.set.loopsOf(dy).reluBackward, dy, y, dx)
@@ -390,6 +413,7 @@ func (p *Pool) ReLUBackward(dy, y, dx Array) {
 func (p *Pool) Add(a, b, y Array) {
 	want("Add", "b", b.n, a.n)
 	want("Add", "y", y.n, a.n)
+	p.alike("Add", a, b, y)
 	p.begin()
 	defer p.end()
 	p.flatArrays(p.set.loopsOf(a).add, a, b, y)
@@ -401,6 +425,7 @@ func (p *Pool) Convert(x, y Array) {
 	if x.half == y.half {
 		panic("kernel: Convert: both arrays are of one type")
 	}
+	p.wantHalf("Convert", 0)
 	p.begin()
 	defer p.end()
 	loop := p.set.half.loops.narrow
@@ -442,7 +467,7 @@ func (p *Pool) Fill(v float32, y []float32) {
 }
 
 // SGD is a step of stochastic gradient descent in PyTorch's form: v ← momentum·v + g + weightDecay·w; w ← w − lr·v, for
-// gradient g, velocity v and weights w.
+// gradient g, velocity v and weights w. The gradient is cleared for the next step.
 func (p *Pool) SGD(lr, momentum, weightDecay float32, g, v, w []float32) {
 	want("SGD", "v", len(v), len(w))
 	want("SGD", "g", len(g), len(w))

@@ -104,7 +104,7 @@ func (a *rowArgs) array(i int, x Array, at, stride int) {
 // loops are the row loops of an instruction set; portableLoops says what each computes.
 type loops struct {
 	add, scale, axpy, lerp, fill, relu, reluBackward, sgd     func(*rowArgs)
-	columnSum, spread, moments                                func(*rowArgs)
+	columnSum, spread, moments, defects                       func(*rowArgs)
 	normalise, normaliseReLU, normaliseAdd, normaliseAddReLU  func(*rowArgs)
 	reduce, reduceMasked                                      func(*rowArgs)
 	inputGradient, inputGradientMasked, inputGradientResidual func(*rowArgs)

@@ -20,6 +20,7 @@ type Pool struct {
 	wait    sync.WaitGroup
 	next    atomic.Int64
 	failed  atomic.Pointer[string] // what a task panicked with
+	broken  atomic.Bool            // of Finite
 
 	mu      sync.Mutex // held during an operation; guards what follows
 	tasks   int

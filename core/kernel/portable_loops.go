@@ -90,6 +90,7 @@ var portableLoops = loops{
 			v[i] = u
 			w[i] -= a.scalars[0] * u
 		}
+		clear(s[0])
 	}),
 	exp: loop(func(a *rowArgs, s *[5][]float32, _ *[4][]float32) {
 		y := s[1]
@@ -107,6 +108,12 @@ var portableLoops = loops{
 		sum := p[0]
 		for i, v := range s[0] {
 			sum[i] += v
+		}
+	}),
+	defects: loop(func(_ *rowArgs, s *[5][]float32, p *[4][]float32) {
+		sum := p[0]
+		for i, v := range s[0] {
+			sum[i] += v - v
 		}
 	}),
 	spread: loop(func(_ *rowArgs, s *[5][]float32, p *[4][]float32) { copy(s[0], p[0]) }),

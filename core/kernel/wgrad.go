@@ -60,8 +60,12 @@ func splitGradient(g *Geometry) gradientSplit {
 	return s
 }
 
-// size is the number of sums of one part.
+// size is the length of the sums of one part, of which summed are written: those of whole vectors of outputs.
 func (s *gradientSplit) size() int { return s.taps * s.channels * s.padded }
+
+func (s *gradientSweep) summed(set *set) int {
+	return s.taps * s.channels * ((s.g.OutC + set.vec - 1) / set.vec * set.vec)
+}
 
 // weightGradient adds to sums, or sets them where the scratch takes the parts.
 func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
@@ -83,8 +87,9 @@ func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
 	}
 	p.run(s.blocks*s.tapGroups*s.channelGroups*s.parts, gradientTask)
 	if s.parts > 1 {
-		p.call.streams[0] = dw
-		p.run((s.size()+gradientAddBlock-1)/gradientAddBlock, gradientAddTask)
+		last := (g.OutC - 1) / p.set.width
+		p.call.streams[0], p.call.n = dw, s.taps*s.channels*(last*p.set.width+p.set.panel(g.OutC, last)) // what panels hold
+		p.run((p.call.n+gradientAddBlock-1)/gradientAddBlock, gradientAddTask)
 	}
 	*s = gradientSweep{}
 }
@@ -297,7 +302,7 @@ func (s *gradientSweep) list(p *Pool, w *worker, t0, t1, from, to, n int) {
 // gradientAddTask adds the parts to the gradient, for a block of the sums.
 func gradientAddTask(p *Pool, w *worker, task int) {
 	s := &p.wgrad
-	from, to := task*gradientAddBlock, min((task+1)*gradientAddBlock, s.size())
+	from, to := task*gradientAddBlock, min((task+1)*gradientAddBlock, p.call.n)
 	a := &w.row
 	*a = rowArgs{rows: 1}
 	a.columns(p.set, to-from)

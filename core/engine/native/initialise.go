@@ -5,6 +5,9 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
+// chunk is how many values a task of initialise draws.
+const chunk = 1 << 16
+
 // initialise draws the online weights. The key is of (seed, "init", name); elements 2i and 2i+1 are the first two draws
 // at counter i, so that a weight depends on nothing but the seed, its name and its index.
 func (n *network) initialise(seed uint64) {

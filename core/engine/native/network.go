@@ -2,10 +2,8 @@ package native
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -18,9 +16,6 @@ type network struct {
 	memory []float32
 	slabs  *slabs
 	pool   *kernel.Pool
-	tasks  int                // of finite
-	check  func(task int)     // of finite
-	broken atomic.Bool        // of finite
 	shapes map[string][]int64 // of taps
 	closed bool
 	seed   uint64 // of what layers draw
@@ -46,7 +41,6 @@ func newNetwork(l *plan, o engine.Options, memory []float32) (*network, error) {
 	}
 	n.initialise(o.Seed)
 	copy(n.slabs.momentum, n.slabs.online)
-	n.prepareCheck()
 	return n, nil
 }
 
@@ -109,7 +103,7 @@ func (n *network) Step(o engine.Optimiser) error {
 	if n.closed || !n.training {
 		return misuse("a step of a network without gradients")
 	}
-	if !n.finite() {
+	if !n.pool.Finite(n.slabs.gradients) {
 		name := n.firstBroken()
 		clear(n.slabs.gradients)
 		return &fault.Error{Op: "train", Kind: fault.Diverged, What: fmt.Sprintf("the gradient of %s is not finite", name),
@@ -124,36 +118,8 @@ func (n *network) Step(o engine.Optimiser) error {
 			n.pool.SGD(float32(o.LR), float32(o.Momentum), float32(part.decay), s.gradients[part.from:part.to], s.velocities[part.from:part.to], s.online[part.from:part.to])
 		}
 	}
-	n.pool.Fill(0, s.gradients)
 	n.changed(false)
 	return nil
-}
-
-// chunk is how many values a task of finite or of initialise looks at.
-const chunk = 1 << 16
-
-// prepareCheck makes what finite runs, once, since a function value made in every step would be an allocation.
-func (n *network) prepareCheck() {
-	g := n.slabs.gradients
-	n.tasks = (len(g) + chunk - 1) / chunk
-	n.check = func(task int) {
-		var a, b uint32 // the greatest magnitudes as bits: those of infinities and NaN are the greatest of all
-		part := g[task*chunk : min((task+1)*chunk, len(g))]
-		for i := 0; i+1 < len(part); i += 2 { // slabs are padded to whole lines, an even number
-			a = max(a, math.Float32bits(part[i])&0x7fffffff)
-			b = max(b, math.Float32bits(part[i+1])&0x7fffffff)
-		}
-		if max(a, b) >= 0x7f800000 {
-			n.broken.Store(true)
-		}
-	}
-}
-
-// finite tells whether all gradients are finite.
-func (n *network) finite() bool {
-	n.broken.Store(false)
-	n.pool.Do(n.tasks, n.check)
-	return !n.broken.Load()
 }
 
 func (n *network) firstBroken() string {

@@ -40,10 +40,15 @@ var rowLoops = []rowLoop{
 	{name: "fill", half: "0", doc: "s0 = k0", stores: "0", scalars: 1, body: func(o *out) { o.op("VMOVAPS", scalar, 0) }},
 	{name: "relu", half: "01", doc: "s1 = max(s0, 0)", loads: "0", stores: "1", body: func(o *out) { o.op("VMAXPS", 0, zero, 1) }},
 	{name: "reluBackward", half: "012", doc: "s2 = s0 where s1 > 0", loads: "01", stores: "2", body: func(o *out) { o.keepPositive(0, 1, 2) }},
-	{name: "sgd", doc: "s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1", loads: "012", stores: "12", scalars: 3, body: func(o *out) {
+	{name: "sgd", doc: "s1 = k1·s1 + s0 + k2·s2, then s2 −= k0·s1 and s0 = 0", loads: "012", stores: "012", scalars: 3, body: func(o *out) {
 		o.op("VFMADD231PS", 2, scalar+2, 0)
 		o.op("VFMADD213PS", 0, scalar+1, 1)
 		o.op("VFNMADD231PS", 1, scalar, 2)
+		o.op("VMOVAPS", zero, 0)
+	}},
+	{name: "defects", doc: "p0 += s0 − s0, which is 0, or NaN", loads: "0", sums: "0", body: func(o *out) {
+		o.op("VSUBPS", 0, 0, 0)
+		o.op("VADDPS", 0, param, param)
 	}},
 	{name: "exp", doc: "s1 = exp(k0·s0 − k1)", loads: "0", stores: "1", scalars: 2, body: func(o *out) { o.exp() }},
 	{name: "columnMax", doc: "p0 = max(p0, k0·s0)", loads: "0", sums: "0", scalars: 1, body: func(o *out) {
