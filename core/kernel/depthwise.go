@@ -54,20 +54,26 @@ func wantDepthwise(op string, g *Geometry, x, w, y []float32) {
 	want(op, "y or dy", len(y), g.OutLen())
 }
 
-// mustWithin is must for a geometry that may leave out outputs at the ends of axes.
-func (g *Geometry) mustWithin() {
-	whole, rank := *g, len(g.Kernel)
+// CheckWithin is Check for a geometry that may leave out outputs at the ends of axes.
+func (g Geometry) CheckWithin() error {
+	rank := len(g.Kernel)
 	var out [3]int
 	fits := func(s []int) bool { return s == nil || len(s) == rank }
 	if rank <= 3 && len(g.In) == rank && len(g.Out) == rank && fits(g.Stride) && fits(g.Pad) && fits(g.Dilation) {
 		for i, n := range g.Out {
-			if out[i] = n; n > 0 {
+			if out[i] = n; n > 0 && at(g.Stride, i, 1) > 0 {
 				out[i] = max(n, OutSize(g.In[i], g.Kernel[i], at(g.Stride, i, 1), at(g.Pad, i, 0), at(g.Dilation, i, 1)))
 			}
 		}
-		whole.Out = out[:rank]
+		g.Out = out[:rank]
 	}
-	whole.must()
+	return g.Check()
+}
+
+func (g *Geometry) mustWithin() {
+	if err := g.CheckWithin(); err != nil {
+		panic(err)
+	}
 }
 
 // A depthwise is the sweep that the three share. For every point j of a lattice of destination pixels and every lane (a

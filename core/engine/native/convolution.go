@@ -25,6 +25,10 @@ func init() {
 		space := len(from) - 1
 		o.conv = kernel.Geometry{Batch: b.batch, In: from[:space], Out: to[:space], InC: o.channels, OutC: w.Shape()[0], Kernel: w.Shape()[2:],
 			Stride: ints(c.Stride), Pad: ints(c.Padding), Dilation: ints(c.Dilation)}
+		if c.Groups > 1 {
+			o.kind, o.groups = opGroupConv, int(c.Groups)
+			return o.product(b.shaped(l.Shape), in[0], w, b.param(c.Bias))
+		}
 		if in[0] == b.input && o.channels < framedChannels {
 			var err error
 			if in[0], err = o.framed(b); err != nil {

@@ -41,6 +41,10 @@ type operator struct {
 	wide bool
 	// onto gives the inputs that the output w may overwrite.
 	onto func(i *instruction, w *value) []*value
+	// scratch is the length of the memory that it needs while it runs: n.slabs.scratch. Products need theirs besides.
+	scratch func(i *instruction) int
+	// flops counts its work on b samples, where it is worth counting. That of products is counted besides.
+	flops func(i *instruction, b int) int64
 	// run makes the function that computes an instruction for b samples; the function allocates nothing.
 	run func(n *network, q *passPlan, i *instruction) func(b int)
 }
@@ -77,10 +81,12 @@ type op struct {
 	epsilon  float32
 	thin     int // of a convolution of a framed input: channels that are only there to be even
 	frame    *frame
-	unit     bool         // of linear layers: the rows of the weight are divided by their lengths
-	shared   bool         // the last input is a parameter, the same for every sample
-	piece    piece        // of concat and slice
-	picks    kernel.Picks // of gather and scatter, for any number of samples
+	unit     bool              // of linear layers: the rows of the weight are divided by their lengths
+	shared   bool              // the last input is a parameter, the same for every sample
+	piece    piece             // of concat and slice
+	picks    kernel.Picks      // of gather and scatter, for any number of samples
+	groups   int               // of convolutions in groups
+	larger   kernel.Upsampling // for any number of samples
 }
 
 var errNotRun = errors.New("an operator of the native engine is computed by its executor, not by Gorgonia")

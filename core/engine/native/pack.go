@@ -120,6 +120,9 @@ func (l *plan) needs(q *passPlan) {
 		case opConvWeight, opUnitWeight:
 			l.scratch = max(l.scratch, align(kernel.PackedLen(i.conv))+align(i.conv.WeightLen())+kernel.ConvWeightGradientScratch(i.geometry(l.batch)))
 		}
+		if scratch := operators[i.kind].scratch; scratch != nil {
+			l.scratch = max(l.scratch, scratch(i))
+		}
 		l.shadows = max(l.shadows, i.shadows(l.batch))
 	}
 }

@@ -109,6 +109,9 @@ func (l *plan) price() {
 			case opConv, opConvInput, opConvWeight, opUnitWeight:
 				l.cost.StepFLOPs += i.flops(l.batch)
 			}
+			if flops := operators[i.kind].flops; flops != nil {
+				l.cost.StepFLOPs += flops(i, l.batch)
+			}
 		}
 	}
 }

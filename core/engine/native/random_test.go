@@ -17,7 +17,7 @@ func randomModel(t *rapid.T) *protocol.Model {
 	names := []string{b.conv("c", "input", channels, channels, 3, 1, 1)}
 	for i := range rapid.IntRange(1, 12).Draw(t, "layers") {
 		name, from := fmt.Sprintf("l%d", i), rapid.SampledFrom(names).Draw(t, "from")
-		switch rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit", "linear", "gate", "place", "swap", "stop", "mask"}).Draw(t, "kind") {
+		switch rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit", "linear", "gate", "place", "swap", "stop", "mask", "depthwise", "transposed", "resampled"}).Draw(t, "kind") {
 		case "conv":
 			b.conv(name, from, channels, channels, 3, 1, 1)
 		case "norm":
@@ -51,6 +51,15 @@ func randomModel(t *rapid.T) *protocol.Model {
 			b.concat(name, axis, b.slice(name+".second", from, axis, 2, 2), b.slice(name+".first", from, axis, 0, 2))
 		case "stop":
 			b.stop(name, from)
+		case "depthwise":
+			b.grouped(name, from, &protocol.Conv{Stride: repeat(1, 2), Padding: repeat(1, 2), Dilation: repeat(1, 2), Groups: channels}, []int64{channels, 1, 3, 3}, true)
+		case "transposed": // in groups or not
+			groups := rapid.SampledFrom([]int64{1, channels}).Draw(t, "groups")
+			b.transposed(name, from, &protocol.ConvTranspose{Stride: repeat(1, 2), Padding: repeat(1, 2), OutputPadding: repeat(0, 2), Dilation: repeat(1, 2), Groups: groups},
+				[]int64{channels, channels / groups, 3, 3}, rapid.Bool().Draw(t, "bias"))
+		case "resampled":
+			larger := b.upsample(name+".larger", from, rapid.SampledFrom([]protocol.Upsample_Mode{protocol.Upsample_NEAREST, protocol.Upsample_LINEAR}).Draw(t, "mode"), 2, 2)
+			b.average(name, larger, repeat(2, 2), repeat(2, 2), repeat(0, 2))
 		case "mask": // some tokens stand among a learned one, or the mean
 			tokens := b.reshape(name+".tokens", from, 16, channels)
 			some := b.slice(name+".some", b.order(name+".order", tokens), 0, 3, 7)

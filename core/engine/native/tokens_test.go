@@ -194,10 +194,13 @@ func maskedTokens(b *builder, x string) string {
 	return b.concat("layer", 0, b.slice("class again", t, 0, 0, 1), b.combine("add", "placed again", all, positions))
 }
 
-func TestTokenLayersAgreeWithPyTorch(t *testing.T) {
-	cases := tokenCases()
+func TestTokenLayersAgreeWithPyTorch(t *testing.T) { agree(t, "tokens.json", tokenCases()) }
+
+// agree compares layers with their goldens: in training, twice, and a part of a batch in inference.
+func agree(t *testing.T, file string, cases map[string]layerOf) {
+	t.Helper()
 	var golden map[string]map[string]summary
-	readGolden(t, "tokens.json", &golden)
+	readGolden(t, file, &golden)
 	if len(golden) != len(cases) {
 		t.Errorf("%d goldens for %d cases", len(golden), len(cases))
 	}
