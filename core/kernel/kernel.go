@@ -378,6 +378,16 @@ func (p *Pool) LogSumExp(rows, cols int, scale float32, x, lse []float32) {
 	p.rowTasks(rows, cols, logSumExpTask)
 }
 
+// RowMax computes y [rows], the greatest value of each row of x [rows, cols]; −∞ of an empty row.
+func (p *Pool) RowMax(rows, cols int, x, y []float32) {
+	want("RowMax", "x", len(x), rows*cols)
+	want("RowMax", "y", len(y), rows)
+	p.begin()
+	defer p.end()
+	p.call.streams = [5][]float32{x, y}
+	p.rowTasks(rows, cols, rowMaxTask)
+}
+
 // Softmax computes y = exp(scale·x − lse of the row), for lse from LogSumExp; e⁻⁸⁷ and less is 0. y may be x.
 func (p *Pool) Softmax(rows, cols int, scale float32, x, lse, y []float32) {
 	want("Softmax", "x", len(x), rows*cols)

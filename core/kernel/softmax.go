@@ -77,14 +77,7 @@ func logSumExpTask(p *Pool, w *worker, task int) {
 	c.eachRow(task, func(r int) {
 		x := c.streams[0][r*c.cols : (r+1)*c.cols]
 		scale := c.scalars[0]
-		top := float32(math.Inf(-1))
-		for i := range side {
-			side[i] = top
-		}
-		p.fold(a, p.set.loops.columnMax, scale, x, side)
-		for _, v := range side {
-			top = max(top, v)
-		}
+		top := p.greatest(a, scale, x, side)
 		if math.IsInf(float64(top), 0) || top != top {
 			c.streams[1][r] = top
 			return
@@ -106,6 +99,27 @@ func logSumExpTask(p *Pool, w *worker, task int) {
 		}
 		c.streams[1][r] = float32(float64(top) + math.Log(sum))
 	})
+}
+
+func rowMaxTask(p *Pool, w *worker, task int) {
+	c := &p.call
+	w.sums = grow(w.sums, lanes)
+	c.eachRow(task, func(r int) {
+		c.streams[1][r] = p.greatest(&w.row, 1, c.streams[0][r*c.cols:(r+1)*c.cols], w.sums)
+	})
+}
+
+// greatest gives the greatest of scale·x.
+func (p *Pool) greatest(a *rowArgs, scale float32, x, side []float32) float32 {
+	top := float32(math.Inf(-1))
+	for i := range side {
+		side[i] = top
+	}
+	p.fold(a, p.set.loops.columnMax, scale, x, side)
+	for _, v := range side {
+		top = max(top, v)
+	}
+	return top
 }
 
 // fold runs a loop with one parameter over x as rows of 16 lanes, the last one perhaps shorter.

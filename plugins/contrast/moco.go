@@ -3,7 +3,6 @@ package contrast
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 )
@@ -25,6 +24,8 @@ type moco struct {
 	pointer, filled int         // where the next keys go; how many are keys, not noise
 
 	logits   []float32 // [batch, queue]: similarities, then probabilities
+	hardest  []float32 // [batch]: the greatest of a row of similarities
+	total    []float32 // [batch]: ln of the sum over the queue, then over the positive, too
 	pull     []float32 // [batch, dim]: Σ pⱼ·queueⱼ
 	loss     []float64 // [batch]
 	positive []float64 // [batch]
@@ -123,6 +124,7 @@ func (m *moco) prepare() {
 		}
 	}
 	m.logits, m.pull = make([]float32, batch*m.Queue), make([]float32, batch*m.Dim)
+	m.hardest, m.total = make([]float32, batch), make([]float32, batch)
 	m.loss, m.positive, m.first = make([]float64, batch), make([]float64, batch), make([]bool, batch)
 }
 
@@ -168,25 +170,20 @@ func (m *moco) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 func (m *moco) infoNCE(q, k, dq []float32) {
 	dim, scale := m.Dim, 1/m.Temperature
 	sdk.MatMulNT(m.batch, m.Queue, dim, q, m.queue, m.logits)
-	sdk.Parallel(m.batch, func(i int) {
-		row := m.logits[i*m.Queue : (i+1)*m.Queue]
-		m.positive[i] = dot(q[i*dim:(i+1)*dim], k[i*dim:(i+1)*dim])
-		hardest := float64(slices.Max(row))
-		m.first[i] = nearer(m.positive[i], hardest)
-		top := max(m.positive[i], hardest) * scale
-		own := math.Exp(m.positive[i]*scale - top)
-		sum := own
-		for _, v := range row {
-			sum += math.Exp(float64(v)*scale - top)
-		}
-		m.loss[i] = top + math.Log(sum) - m.positive[i]*scale
-		for j, v := range row {
-			row[j] = float32(math.Exp(float64(v)*scale-top) / sum)
-		}
+	sdk.RowMax(m.batch, m.Queue, m.logits, m.hardest)
+	sdk.LogSumExp(m.batch, m.Queue, float32(scale), m.logits, m.total)
+	for i := range m.batch {
+		positive := dot(q[i*dim:(i+1)*dim], k[i*dim:(i+1)*dim])
+		m.positive[i], m.first[i] = positive, nearer(positive, float64(m.hardest[i]))
+		top := max(positive*scale, float64(m.total[i]))
+		total := top + math.Log(math.Exp(positive*scale-top)+math.Exp(float64(m.total[i])-top))
+		m.loss[i], m.total[i] = total-positive*scale, float32(total)
+		own := math.Exp(positive*scale - total)
 		for d := range dim {
-			dq[i*dim+d] = float32((own/sum - 1) * float64(k[i*dim+d]))
+			dq[i*dim+d] = float32((own - 1) * float64(k[i*dim+d]))
 		}
-	})
+	}
+	sdk.Softmax(m.batch, m.Queue, float32(scale), m.logits, m.total, m.logits)
 	sdk.MatMulNN(m.batch, dim, m.Queue, m.logits, m.queue, m.pull)
 	share := float32(scale / float64(m.batch))
 	for i, v := range m.pull {

@@ -39,7 +39,7 @@ type native struct{}
 var availableMemory = protocol.AvailableMemory // tests replace it
 
 func (native) Name() string  { return "native" }
-func (native) Revision() int { return 1 }
+func (native) Revision() int { return 2 }
 func (native) Describe() string {
 	return fmt.Sprintf("%s, %d threads", kernel.Describe(), runtime.GOMAXPROCS(0))
 }
