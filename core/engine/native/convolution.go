@@ -45,7 +45,7 @@ func init() {
 		wrt:  []bool{true, true, true},
 		half: true,
 		wide: true,
-		onto: func(i *instruction, _ *value) []*value { return []*value{i.addend} },
+		onto: ontoAddend,
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) {
 			if d.op.unit {
 				d.set(1, opUnitWeight, in[0], grad, in[1])
@@ -85,7 +85,7 @@ func init() {
 	}
 	operators[opConvInput] = &operator{
 		half: true,
-		onto: func(i *instruction, _ *value) []*value { return []*value{i.addend} },
+		onto: ontoAddend,
 		run: func(n *network, q *passPlan, i *instruction) func(b int) {
 			p, o, dy, w, out := n.pool, i.op, i.in[0], n.packed(q, i, true), i.out
 			return func(b int) {
@@ -153,6 +153,14 @@ func (f *frame) of(b int) kernel.Frame {
 	g := f.Frame
 	g.Batch = b
 	return g
+}
+
+// ontoAddend lets a product overwrite what it adds, unless that is also its input: each output reads many values of it.
+func ontoAddend(i *instruction, _ *value) []*value {
+	if i.addend == i.in[0] {
+		return nil
+	}
+	return []*value{i.addend}
 }
 
 // product is a convolution or linear layer, with a bias unless that is nil.

@@ -84,62 +84,81 @@ func TestRandomGraphsAgreeWithPlainPlans(t *testing.T) {
 		p.Passes[0].NormGroups = uint32(rapid.IntRange(1, 2).Draw(t, "groups"))
 		p.Passes[0].Gradient = rapid.Bool().Draw(t, "gradient")
 		o := engine.Options{Batch: 4, Threads: 1, Mode: rapid.SampledFrom([]engine.Mode{engine.Train, engine.Infer}).Draw(t, "mode")}
-		checked, err := check(p, o)
+		comparePlans(t, p, o)
+	})
+}
+
+// A residual branch of one convolution: where gradients meet, what is added is also what the branch's gradient reads.
+func TestResidualOfOneConvolution(t *testing.T) {
+	b := newBuilder(4, 4, 3)
+	x := b.conv("c", "input", 3, 3, 3, 1, 1)
+	b.Outputs["features"] = b.add("add", x, b.conv("branch", x, 3, 3, 3, 1, 1))
+	b.Outputs["representation"] = b.mean("mean", "add")
+	p := alone(b.Model)
+	p.Taps = append(p.Taps, &protocol.Tap{Name: "map", Pass: "only", Output: "features"})
+	comparePlans(t, p, engine.Options{Batch: 4, Threads: 1})
+}
+
+// comparePlans computes a program with a tap "out" and a tap "map" by a plain plan and by the usual one.
+func comparePlans(t interface {
+	Fatal(args ...any)
+	Errorf(format string, args ...any)
+}, p engine.Program, o engine.Options) {
+	checked, err := check(p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nets []*network
+	for _, plain := range []bool{true, false} {
+		l, err := newPlan(checked, o, plain)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var nets []*network
-		for _, plain := range []bool{true, false} {
-			l, err := newPlan(checked, o, plain)
-			if err != nil {
+		n, err := newNetwork(l, o, make([]float32, l.total))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.memory = nil // it is Go's
+		defer n.Close()
+		for i := range n.slabs.online {
+			n.slabs.online[i] += float32(i%7) / 20 // γ and β that differ
+		}
+		n.changed(false)
+		copy(n.Input("only"), drawn("random", "input", len(n.Input("only"))))
+		if err := n.Forward("only", 4, 0); err != nil {
+			t.Fatal(err)
+		}
+		if n.training {
+			for _, tap := range []string{"out", "map"} {
+				copy(n.TapGradient(tap), drawn("random", tap, len(n.TapGradient(tap))))
+			}
+			if err := n.Backward("only"); err != nil {
 				t.Fatal(err)
 			}
-			n, err := newNetwork(l, o, make([]float32, l.total))
-			if err != nil {
-				t.Fatal(err)
-			}
-			n.memory = nil // it is Go's
-			defer n.Close()
-			for i := range n.slabs.online {
-				n.slabs.online[i] += float32(i%7) / 20 // γ and β that differ
-			}
-			n.changed(false)
-			copy(n.Input("only"), drawn("random", "input", len(n.Input("only"))))
-			if err := n.Forward("only", 4, 0); err != nil {
-				t.Fatal(err)
-			}
-			if n.training {
-				for _, tap := range []string{"out", "map"} {
-					copy(n.TapGradient(tap), drawn("random", tap, len(n.TapGradient(tap))))
-				}
-				if err := n.Backward("only"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			nets = append(nets, n)
 		}
-		plain, fused := nets[0], nets[1]
-		if a, b := fused.passes["only"].arena, plain.passes["only"].arena; a > b {
-			t.Errorf("sharing memory takes %d values, not sharing %d", a, b)
+		nets = append(nets, n)
+	}
+	plain, fused := nets[0], nets[1]
+	if a, b := fused.passes["only"].arena, plain.passes["only"].arena; a > b {
+		t.Errorf("sharing memory takes %d values, not sharing %d", a, b)
+	}
+	same := func(what string, a, b []float32) {
+		var off, size float64
+		for i := range b {
+			off += float64(a[i]-b[i]) * float64(a[i]-b[i])
+			size += float64(b[i]) * float64(b[i])
 		}
-		same := func(what string, a, b []float32) {
-			var off, size float64
-			for i := range b {
-				off += float64(a[i]-b[i]) * float64(a[i]-b[i])
-				size += float64(b[i]) * float64(b[i])
-			}
-			if !(off <= 1e-8*size+1e-10) {
-				t.Errorf("%s differs by %.2g of %.2g", what, off, size)
-			}
+		if !(off <= 1e-8*size+1e-10) {
+			t.Errorf("%s differs by %.2g of %.2g", what, off, size)
 		}
-		same("out", fused.Tap("out"), plain.Tap("out"))
-		same("map", fused.Tap("map"), plain.Tap("map"))
-		for _, name := range plain.names {
-			q := plain.params[name]
-			same(name, fused.values(q, fused.slabs.online), plain.values(q, plain.slabs.online))
-			if plain.training && !q.buffer {
-				same("the gradient of "+name, fused.values(q, fused.slabs.gradients), plain.values(q, plain.slabs.gradients))
-			}
+	}
+	same("out", fused.Tap("out"), plain.Tap("out"))
+	same("map", fused.Tap("map"), plain.Tap("map"))
+	for _, name := range plain.names {
+		q := plain.params[name]
+		same(name, fused.values(q, fused.slabs.online), plain.values(q, plain.slabs.online))
+		if plain.training && !q.buffer {
+			same("the gradient of "+name, fused.values(q, fused.slabs.gradients), plain.values(q, plain.slabs.gradients))
 		}
-	})
+	}
 }
