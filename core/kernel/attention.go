@@ -61,8 +61,8 @@ func softmaxRowsGradientTask(p *Pool, w *worker, task int) {
 	p.set.tokens().softmaxGradient(&w.row)
 }
 
-// softmaxRowsPortable writes s1 = exp(k0·s0 − m)/Σ, for the greatest k0·s0 of the row m and the sum Σ of those
-// exponentials, and (m, Σ) to s2.
+// softmaxRowsPortable writes s1 = exp(k0·s0 − m)·i, for the greatest k0·s0 of the row m and the inverse i of the sum of
+// those exponentials, and (m, i) to s2.
 var softmaxRowsPortable = statLoop(2, func(a *rowArgs, s *[5][]float32, _ *[4][]float32, stat unsafe.Pointer) {
 	x, y, scale := s[0], s[1], a.scalars[0]
 	top := float32(math.Inf(-1))
@@ -75,10 +75,11 @@ var softmaxRowsPortable = statLoop(2, func(a *rowArgs, s *[5][]float32, _ *[4][]
 		y[i] = expNegative(scale*v - top)
 		sum += y[i]
 	}
+	inverse := 1 / sum
 	for i := range y {
-		y[i] *= 1 / sum
+		y[i] *= inverse
 	}
-	*(*[2]float32)(stat) = [2]float32{top, sum}
+	*(*[2]float32)(stat) = [2]float32{top, inverse}
 })
 
 // softmaxGradientPortable writes s2 = k0·s0·(s1 − Σ s0·s1).
@@ -86,12 +87,11 @@ var softmaxGradientPortable = loop(func(a *rowArgs, s *[5][]float32, _ *[4][]flo
 	softmaxGradient(a.scalars[0], s[0], s[1], s[2])
 })
 
-// attentionGradientPortable writes exp(k0·s0 − s3) over s0, s3 being one number for each row, and then
-// s2 = k0·s0·(s1 − Σ s0·s1).
+// attentionGradientPortable writes softmaxRows of s0, as s3 says of the row, over s0, and then s2 = k0·s0·(s1 − Σ s0·s1).
 var attentionGradientPortable = statLoop(3, func(a *rowArgs, s *[5][]float32, _ *[4][]float32, stat unsafe.Pointer) {
-	y, lse := s[0], *(*float32)(stat)
+	y, of := s[0], *(*[2]float32)(stat)
 	for i, v := range y {
-		y[i] = expNegative(a.scalars[0]*v - lse)
+		y[i] = expNegative(a.scalars[0]*v-of[0]) * of[1]
 	}
 	softmaxGradient(a.scalars[0], y, s[1], s[2])
 })
@@ -116,12 +116,13 @@ func softmaxGradient(scale float32, y, dy, dx []float32) {
 //
 // A task is one head of one sample. It packs the keys and values once and goes over the queries in blocks, whose scores
 // stay in the second-level cache; nothing of the size [Tokens, Keys] outlives it. The gradient computes the scores again,
-// from the logarithm of each query's sum, which is all that is kept.
+// from the greatest of each query and the inverse of its softmax's sum, which are all that is kept: not one logarithm for
+// both, whose rounding would keep the weights from adding up to one, which the gradients of sharp weights cannot bear.
 type Attention struct {
 	Tokens, Keys, Heads, Width, Stride int
 
-	q, k, v, y, lse, dy, dq, dk, dv []float32
-	forward, backward               func(p *Pool, w *worker, task int)
+	q, k, v, y, stats, dy, dq, dk, dv []float32
+	forward, backward                 func(p *Pool, w *worker, task int)
 }
 
 // queryBlock is how many queries are worked on together.
@@ -141,34 +142,34 @@ func (a *Attention) want(op string, samples int) (queries, keys, out int) {
 	return (samples*a.Tokens-1)*a.Stride + channels, (samples*a.Keys-1)*a.Stride + channels, samples * a.Tokens * channels
 }
 
-// Attention computes y [samples, Tokens, Heads·Width] and, for the gradient, lse [samples, Heads, Tokens]: the logarithms
-// of the softmax's sums. q, k and v begin at the first head of the first token.
-func (p *Pool) Attention(a *Attention, samples int, q, k, v, y, lse []float32) {
+// Attention computes y [samples, Tokens, Heads·Width] and stats [samples, Heads, Tokens, 2] for the gradient. q, k and v
+// begin at the first head of the first token.
+func (p *Pool) Attention(a *Attention, samples int, q, k, v, y, stats []float32) {
 	const op = "Attention"
 	queries, keys, out := a.want(op, samples)
 	wantAtLeast(op, "q", len(q), queries)
 	wantAtLeast(op, "k", len(k), keys)
 	wantAtLeast(op, "v", len(v), keys)
 	want(op, "y", len(y), out)
-	want(op, "lse", len(lse), samples*a.Heads*a.Tokens)
+	want(op, "stats", len(stats), 2*samples*a.Heads*a.Tokens)
 	p.begin()
 	defer p.end()
 	if a.forward == nil {
 		a.forward = a.forwardTask
 	}
-	a.q, a.k, a.v, a.y, a.lse = q, k, v, y, lse
+	a.q, a.k, a.v, a.y, a.stats = q, k, v, y, stats
 	p.run(samples*a.Heads, a.forward)
 	a.forget()
 }
 
-// AttentionGradient computes dq, dk and dv, which lie as q, k and v do, from dy and the lse of Attention.
-func (p *Pool) AttentionGradient(a *Attention, samples int, q, k, v, lse, dy, dq, dk, dv []float32) {
+// AttentionGradient computes dq, dk and dv, which lie as q, k and v do, from dy and the stats of Attention.
+func (p *Pool) AttentionGradient(a *Attention, samples int, q, k, v, stats, dy, dq, dk, dv []float32) {
 	const op = "AttentionGradient"
 	queries, keys, out := a.want(op, samples)
 	wantAtLeast(op, "q", len(q), queries)
 	wantAtLeast(op, "k", len(k), keys)
 	wantAtLeast(op, "v", len(v), keys)
-	want(op, "lse", len(lse), samples*a.Heads*a.Tokens)
+	want(op, "stats", len(stats), 2*samples*a.Heads*a.Tokens)
 	want(op, "dy", len(dy), out)
 	wantAtLeast(op, "dq", len(dq), queries)
 	wantAtLeast(op, "dk", len(dk), keys)
@@ -178,13 +179,13 @@ func (p *Pool) AttentionGradient(a *Attention, samples int, q, k, v, lse, dy, dq
 	if a.backward == nil {
 		a.backward = a.backwardTask
 	}
-	a.q, a.k, a.v, a.lse, a.dy, a.dq, a.dk, a.dv = q, k, v, lse, dy, dq, dk, dv
+	a.q, a.k, a.v, a.stats, a.dy, a.dq, a.dk, a.dv = q, k, v, stats, dy, dq, dk, dv
 	p.run(samples*a.Heads, a.backward)
 	a.forget()
 }
 
 func (a *Attention) forget() {
-	a.q, a.k, a.v, a.y, a.lse, a.dy, a.dq, a.dk, a.dv = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	a.q, a.k, a.v, a.y, a.stats, a.dy, a.dq, a.dk, a.dv = nil, nil, nil, nil, nil, nil, nil, nil, nil
 }
 
 // at gives where a task's queries (and y's tokens), and its keys, begin.
@@ -201,8 +202,6 @@ func (a *Attention) forwardTask(p *Pool, w *worker, task int) {
 	packedKeys, packedValues, scores := w.panel[:keys], w.panel[keys:keys+values], w.panel[keys+values:]
 	p.packColumns(w, a.k[key:], a.Stride, a.Keys, a.Width, packedKeys)
 	p.packRows(a.v[key:], a.Stride, a.Keys, a.Width, packedValues)
-	w.sums = grow(w.sums, 2*queryBlock)
-	lse := a.lse[task*a.Tokens:]
 	for first := 0; first < a.Tokens; first += queryBlock {
 		n := min(queryBlock, a.Tokens-first)
 		p.multiply(w, n, a.q[query+first*a.Stride:], a.Stride, a.Width, packedKeys, a.Keys, scores, padded)
@@ -211,17 +210,14 @@ func (a *Attention) forwardTask(p *Pool, w *worker, task int) {
 		r.columns(p.set, a.Keys)
 		r.stream(0, scores, 0, padded)
 		r.stream(1, scores, 0, padded)
-		r.stream(2, w.sums, 0, 2)
+		r.stream(2, a.stats, 2*(task*a.Tokens+first), 2)
 		p.set.tokens().softmaxRows(r)
-		for i := range n {
-			lse[first+i] = w.sums[2*i] + float32(math.Log(float64(w.sums[2*i+1])))
-		}
 		channels := a.Heads * a.Width
 		p.multiply(w, n, scores, padded, a.Keys, packedValues, a.Width, a.y[out+first*channels:], channels)
 	}
 }
 
-// backwardTask computes, for blocks of queries, the weights P = exp(q·kᵀ·scale − lse) and the scores' gradient
+// backwardTask computes, for blocks of queries, the weights P = softmax(q·kᵀ·scale) and the scores' gradient
 // S = scale·P·(dy·vᵀ − Σ P·dy·vᵀ); then dq = S·k, and adds Pᵀ·dy to dv and Sᵀ·q to dk.
 func (a *Attention) backwardTask(p *Pool, w *worker, task int) {
 	query, key, out := a.at(task)
@@ -255,7 +251,7 @@ func (a *Attention) backwardTask(p *Pool, w *worker, task int) {
 		r.stream(0, weights, 0, padded)
 		r.stream(1, scores, 0, padded)
 		r.stream(2, scores, 0, padded)
-		r.stream(3, a.lse, task*a.Tokens+first, 1)
+		r.stream(3, a.stats, 2*(task*a.Tokens+first), 2)
 		p.set.tokens().attentionGradient(r)
 		p.multiply(w, n, scores, padded, a.Keys, keyRows, a.Width, a.dq[query+first*a.Stride:], a.Stride)
 		p.addTransposed(w, n, weights, padded, a.Keys, dy, channels, a.Width, dv)

@@ -20,7 +20,7 @@ func BenchmarkTokens(b *testing.B) {
 		return a
 	}
 	x, y, z, u := array(4*n, 1), array(4*n, 2), array(4*n, 3), array(3*n, 4)
-	stats, gamma, sums, lse := make([]float32, 2*rows), array(channels, 5), make([]float32, 2*channels), make([]float32, rows*6)
+	stats, gamma, sums, queries := make([]float32, 2*rows), array(channels, 5), make([]float32, 2*channels), make([]float32, 2*rows*6)
 	drop := NewDropout(0.1, [2]uint32{1, 2})
 	a := &Attention{Tokens: tokens, Keys: tokens, Heads: 6, Width: 64, Stride: 3 * channels}
 	p.LayerNorm(rows, channels, x[:n], gamma, gamma, 1e-6, y[:n], stats)
@@ -54,9 +54,9 @@ func BenchmarkTokens(b *testing.B) {
 		products int64
 		f        func()
 	}{
-		{"attention", 2, func() { p.Attention(a, samples, x, x[channels:], x[2*channels:], y[:n], lse) }},
+		{"attention", 2, func() { p.Attention(a, samples, x, x[channels:], x[2*channels:], y[:n], queries) }},
 		{"attention gradient", 5, func() {
-			p.AttentionGradient(a, samples, x, x[channels:], x[2*channels:], lse, y[:n], u, u[channels:], u[2*channels:])
+			p.AttentionGradient(a, samples, x, x[channels:], x[2*channels:], queries, y[:n], u, u[channels:], u[2*channels:])
 		}},
 	} {
 		b.Run(v.name, func(b *testing.B) {

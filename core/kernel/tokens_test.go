@@ -11,7 +11,7 @@ func TestTokensAllocateNothing(t *testing.T) {
 		x, y, z := make([]float32, 3*n), make([]float32, 3*n), make([]float32, 3*n)
 		stats, sums := make([]float32, 2*samples*tokens), make([]float32, 4*samples*channels)
 		a := &Attention{Tokens: tokens, Keys: tokens, Heads: 3, Width: channels / 3, Stride: 3 * channels}
-		lse, drop := make([]float32, samples*3*tokens), NewDropout(0.1, [2]uint32{})
+		queries, drop := make([]float32, 2*samples*3*tokens), NewDropout(0.1, [2]uint32{})
 		norm := Norm{samples, tokens, channels}
 		k := samples * channels
 		all := func() {
@@ -23,8 +23,8 @@ func TestTokensAllocateNothing(t *testing.T) {
 			p.GroupNormInputGradient(norm, 4, Float32s(y[:n]), Float32s(x[:n]), sums[:k], sums[k:2*k], nil, 1e-5, sums[2*k:3*k], sums[3*k:], Float32s(z[:n]))
 			p.SoftmaxRows(samples*tokens, channels, x[:n], y[:n])
 			p.SoftmaxRowsGradient(samples*tokens, channels, x[:n], y[:n], z[:n])
-			p.Attention(a, samples, x, x[channels:], x[2*channels:], y[:n], lse)
-			p.AttentionGradient(a, samples, x, x[channels:], x[2*channels:], lse, y[:n], z, z[channels:], z[2*channels:])
+			p.Attention(a, samples, x, x[channels:], x[2*channels:], y[:n], queries)
+			p.AttentionGradient(a, samples, x, x[channels:], x[2*channels:], queries, y[:n], z, z[channels:], z[2*channels:])
 			p.Dropout(drop, 1, samples, x, y)
 		}
 		all()

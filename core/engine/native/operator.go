@@ -33,6 +33,8 @@ type operator struct {
 	view bool
 	// side says that it is the second output of what reads it; see pair.
 	side bool
+	// second is, of a gradient, the kind of its second output, which it reads last; see derivation.pair.
+	second kind
 	// whole says that the values of the output are integers, which have no precision.
 	whole bool
 	// half says that it computes with bfloat16, too, all its arrays alike; others are converted around it.
@@ -85,8 +87,11 @@ type op struct {
 	shared   bool              // the last input is a parameter, the same for every sample
 	piece    piece             // of concat and slice
 	picks    kernel.Picks      // of gather and scatter, for any number of samples
-	groups   int               // of convolutions in groups
+	groups   int               // of channels: of convolutions and norms in groups
 	larger   kernel.Upsampling // for any number of samples
+	heads    int               // of attention
+	slope    float32           // of a leaky ReLU
+	rate     float64           // of dropout
 }
 
 var errNotRun = errors.New("an operator of the native engine is computed by its executor, not by Gorgonia")

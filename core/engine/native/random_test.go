@@ -17,7 +17,9 @@ func randomModel(t *rapid.T) *protocol.Model {
 	names := []string{b.conv("c", "input", channels, channels, 3, 1, 1)}
 	for i := range rapid.IntRange(1, 12).Draw(t, "layers") {
 		name, from := fmt.Sprintf("l%d", i), rapid.SampledFrom(names).Draw(t, "from")
-		switch rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit", "linear", "gate", "place", "swap", "stop", "mask", "depthwise", "transposed", "resampled"}).Draw(t, "kind") {
+		kind := rapid.SampledFrom([]string{"conv", "norm", "norm", "relu", "relu", "add", "add", "pool", "unit", "linear", "gate", "place", "swap", "stop", "mask", "depthwise", "transposed", "resampled",
+			"layer norm", "group norm", "function", "softmax", "attention", "dropout"}).Draw(t, "kind")
+		switch kind {
 		case "conv":
 			b.conv(name, from, channels, channels, 3, 1, 1)
 		case "norm":
@@ -51,6 +53,29 @@ func randomModel(t *rapid.T) *protocol.Model {
 			b.concat(name, axis, b.slice(name+".second", from, axis, 2, 2), b.slice(name+".first", from, axis, 0, 2))
 		case "stop":
 			b.stop(name, from)
+		case "layer norm", "group norm":
+			var w, c string
+			if rapid.Bool().Draw(t, "weight") {
+				w = b.param(name+".weight", uniform(1), channels)
+			}
+			if rapid.Bool().Draw(t, "bias") {
+				c = b.param(name+".bias", uniform(1), channels)
+			}
+			if kind == "layer norm" {
+				b.layerNorm(name, w, c, from, 0.1)
+			} else {
+				b.groupNorm(name, w, c, from, 3, 0.1)
+			}
+		case "function":
+			b.function(rapid.SampledFrom([]string{"gelu", "silu", "sigmoid", "tanh", "leaky_relu"}).Draw(t, "function"), name, from)
+		case "softmax":
+			b.softmax(name, from)
+		case "attention": // of a map to others
+			of := func(part, from string) string { return b.reshape(name+"."+part, from, 16, channels) }
+			q, k, v := of("query", from), of("key", rapid.SampledFrom(names).Draw(t, "key")), of("value", rapid.SampledFrom(names).Draw(t, "value"))
+			b.reshape(name, b.attention(name+".all", 1, q, k, v), 4, 4, channels)
+		case "dropout":
+			b.dropout(name, from, rapid.SampledFrom([]float64{0, 0.3}).Draw(t, "rate"))
 		case "depthwise":
 			b.grouped(name, from, &protocol.Conv{Stride: repeat(1, 2), Padding: repeat(1, 2), Dilation: repeat(1, 2), Groups: channels}, []int64{channels, 1, 3, 3}, true)
 		case "transposed": // in groups or not

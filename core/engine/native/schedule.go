@@ -192,7 +192,7 @@ func (l *lowered) schedule(batch int, plain, half bool) (*schedule, error) {
 		v.made = i
 		i.gone = operators[i.kind].side // computed together with what reads it
 		v.whole = i.gone || operators[i.kind].whole
-		if last := i.in[len(i.in)-1]; last.made != nil && operators[last.made.kind].side && n.ID() < l.forward {
+		if last := i.in[len(i.in)-1]; last.made != nil && operators[last.made.kind].side && (n.ID() < l.forward || operators[i.kind].second == last.made.kind) {
 			i.side, i.in = last, i.in[:len(i.in)-1]
 			i.side.made = i
 		}

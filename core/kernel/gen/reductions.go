@@ -213,10 +213,10 @@ func (t *tokens) softmax() {
 	}, 1)
 	t.op("VMOVAPS", 10, 0)
 	t.total(0, 1)
-	t.p("VMOVSS X9, (R10)")
-	t.p("VMOVSS X0, 4(R10)")
 	t.set(1, 1)
 	t.p("VDIVSS X0, X1, X0")
+	t.p("VMOVSS X9, (R10)")
+	t.p("VMOVSS X0, 4(R10)")
 	t.p("VBROADCASTSS X0, %s", t.v(0))
 	t.along("rowArgs_tail(AX)", func(partial bool, _ int, at func(string) string) {
 		t.get(at("DI"), 1, partial)
@@ -231,8 +231,8 @@ func (t *tokens) softmax() {
 	t.end()
 }
 
-// softmaxGradient writes, for each row: Σ y·dy, and then k0·y·(dy − that). With recompute, y is first exp(k0·x − stats),
-// written over x.
+// softmaxGradient writes, for each row: Σ y·dy, and then k0·y·(dy − that). With recompute, y is first made of x and what
+// softmax says of the row, and written over x.
 func (t *tokens) softmaxGradient(recompute bool) {
 	t.p("MOVQ a+0(FP), AX")
 	t.p("MOVQ (rowArgs_streams+0)(AX), SI") // x, and then y
@@ -248,12 +248,14 @@ func (t *tokens) softmaxGradient(recompute bool) {
 	t.clear(11)
 	if recompute {
 		t.p("VBROADCASTSS (R10), %s", t.v(9))
+		t.p("VBROADCASTSS 4(R10), %s", t.v(12))
 	}
 	t.along("rowArgs_tail(AX)", func(partial bool, lane int, at func(string) string) {
 		if recompute {
 			t.get(at("SI"), 2, partial)
 			t.op("VFMSUB213PS", 9, 8, 2)
 			t.exp(2, 3, 4, 5, 6)
+			t.op("VMULPS", 12, 3, 3)
 			if partial {
 				t.keep(3) // beyond the row it may be infinite
 			}
