@@ -3,7 +3,8 @@
 // Activations are channels-last: the channels of a pixel (of a sample, of a token) are one contiguous row of float32. A
 // convolution of rank 0 to 3 is one register-tiled product that is handed, per tap, pointers to the rows that it needs
 // (a row of zeros outside the image). Nothing is unfolded; only weights are packed, once a step. A linear layer is the
-// convolution of rank 0.
+// convolution of rank 0. Depthwise convolutions, which have no such product, take channels apart, a vector at a time, into
+// buffers that stay in the cache, where taps stream over neighbouring pixels; other groups are copied side by side.
 //
 //	p := kernel.NewPool(0) // all processors
 //	defer p.Close()

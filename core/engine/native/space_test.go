@@ -148,3 +148,21 @@ func TestGroupedWorkIsCounted(t *testing.T) {
 		t.Errorf("%d FLOPs a step, want %d", n.Cost().StepFLOPs, want)
 	}
 }
+
+// Where activations are stored as bfloat16, these layers compute in float32 between conversions.
+func TestSpaceInBFloat16(t *testing.T) {
+	o := engine.Options{Batch: 30, Precision: engine.BFloat16}
+	if _, err := New().Cost(engine.Program{Encoder: tinyEncoder(), Passes: []*protocol.Pass{{Name: "a"}}}, o); err != nil {
+		t.Skip(err)
+	}
+	n, exact := spaceNetwork(t, o), spaceNetwork(t, engine.Options{Batch: 30})
+	for _, m := range []*network{n, exact} {
+		must(t, m.Forward("query", 30, 0))
+		must(t, m.Backward("query"))
+	}
+	close32(t, "out", n.Tap("q"), exact.Tap("q"), 0.02)
+	want := gradients(exact)
+	for name, g := range gradients(n) {
+		close32(t, name, g, want[name], 0.04)
+	}
+}
