@@ -2588,7 +2588,13 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
+	VMOVUPS Y0, 0(DI)
+	VZEROUPPER
+	RET
+set:
 	VMOVUPS Y0, 0(DI)
 	VZEROUPPER
 	RET
@@ -2621,10 +2627,18 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y1, Y1
+	VMOVUPS Y1, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y1, 0(DI)
 	VZEROUPPER
 	RET
@@ -2660,6 +2674,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
@@ -2667,6 +2683,14 @@ pixel:
 	VMOVUPS Y1, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y2, Y2
+	VMOVUPS Y2, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y1, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y2, 0(DI)
 	VZEROUPPER
 	RET
@@ -2705,6 +2729,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
@@ -2715,6 +2741,16 @@ pixel:
 	VMOVUPS Y2, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y3, Y3
+	VMOVUPS Y3, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y1, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y3, 0(DI)
 	VZEROUPPER
 	RET
@@ -2756,6 +2792,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
@@ -2769,6 +2807,18 @@ pixel:
 	VMOVUPS Y3, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y4, Y4
+	VMOVUPS Y4, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y1, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y3, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y4, 0(DI)
 	VZEROUPPER
 	RET
@@ -2813,6 +2863,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
@@ -2829,6 +2881,20 @@ pixel:
 	VMOVUPS Y4, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y5, Y5
+	VMOVUPS Y5, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y1, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y3, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y5, 0(DI)
 	VZEROUPPER
 	RET
@@ -2876,6 +2942,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
@@ -2895,6 +2963,22 @@ pixel:
 	VMOVUPS Y5, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y6, Y6
+	VMOVUPS Y6, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y1, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y3, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y5, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y6, 0(DI)
 	VZEROUPPER
 	RET
@@ -2945,6 +3029,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	LEAQ (DI)(SI*4), DI
@@ -2967,6 +3053,24 @@ pixel:
 	VMOVUPS Y6, 0(DI)
 	LEAQ (DI)(SI*4), DI
 	VADDPS 0(DI), Y7, Y7
+	VMOVUPS Y7, 0(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y1, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y3, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y5, 0(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y6, 0(DI)
+	LEAQ (DI)(SI*4), DI
 	VMOVUPS Y7, 0(DI)
 	VZEROUPPER
 	RET
@@ -2999,9 +3103,16 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	VADDPS 32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
 	VMOVUPS Y1, 32(DI)
 	VZEROUPPER
 	RET
@@ -3039,6 +3150,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	VADDPS 32(DI), Y1, Y1
@@ -3047,6 +3160,14 @@ pixel:
 	VADDPS 0(DI), Y2, Y2
 	VMOVUPS Y2, 0(DI)
 	VADDPS 32(DI), Y3, Y3
+	VMOVUPS Y3, 32(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
 	VMOVUPS Y3, 32(DI)
 	VZEROUPPER
 	RET
@@ -3089,6 +3210,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	VADDPS 32(DI), Y1, Y1
@@ -3102,6 +3225,17 @@ pixel:
 	VADDPS 0(DI), Y4, Y4
 	VMOVUPS Y4, 0(DI)
 	VADDPS 32(DI), Y5, Y5
+	VMOVUPS Y5, 32(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	VMOVUPS Y3, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
 	VMOVUPS Y5, 32(DI)
 	VZEROUPPER
 	RET
@@ -3149,6 +3283,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	VADDPS 32(DI), Y1, Y1
@@ -3167,6 +3303,20 @@ pixel:
 	VADDPS 0(DI), Y6, Y6
 	VMOVUPS Y6, 0(DI)
 	VADDPS 32(DI), Y7, Y7
+	VMOVUPS Y7, 32(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	VMOVUPS Y3, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
+	VMOVUPS Y5, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y6, 0(DI)
 	VMOVUPS Y7, 32(DI)
 	VZEROUPPER
 	RET
@@ -3219,6 +3369,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	VADDPS 32(DI), Y1, Y1
@@ -3242,6 +3394,23 @@ pixel:
 	VADDPS 0(DI), Y8, Y8
 	VMOVUPS Y8, 0(DI)
 	VADDPS 32(DI), Y9, Y9
+	VMOVUPS Y9, 32(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	VMOVUPS Y3, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
+	VMOVUPS Y5, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y6, 0(DI)
+	VMOVUPS Y7, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y8, 0(DI)
 	VMOVUPS Y9, 32(DI)
 	VZEROUPPER
 	RET
@@ -3299,6 +3468,8 @@ pixel:
 	JNZ pixel
 	MOVQ gradientArgs_sum(AX), DI
 	MOVQ gradientArgs_stride(AX), SI
+	CMPQ gradientArgs_set(AX), $0
+	JNE set
 	VADDPS 0(DI), Y0, Y0
 	VMOVUPS Y0, 0(DI)
 	VADDPS 32(DI), Y1, Y1
@@ -3327,6 +3498,26 @@ pixel:
 	VADDPS 0(DI), Y10, Y10
 	VMOVUPS Y10, 0(DI)
 	VADDPS 32(DI), Y11, Y11
+	VMOVUPS Y11, 32(DI)
+	VZEROUPPER
+	RET
+set:
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y2, 0(DI)
+	VMOVUPS Y3, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y4, 0(DI)
+	VMOVUPS Y5, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y6, 0(DI)
+	VMOVUPS Y7, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y8, 0(DI)
+	VMOVUPS Y9, 32(DI)
+	LEAQ (DI)(SI*4), DI
+	VMOVUPS Y10, 0(DI)
 	VMOVUPS Y11, 32(DI)
 	VZEROUPPER
 	RET

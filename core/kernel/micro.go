@@ -50,6 +50,8 @@ type gradientArgs struct {
 	stride int64
 	mask   unsafe.Pointer
 
+	set int64 // not 0: sum is set, not added to
+
 	// Memory that is needed soon is fetched on the way: a line for each pair, step bytes apart.
 	next unsafe.Pointer
 	step int64

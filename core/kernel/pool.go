@@ -30,6 +30,7 @@ type Pool struct {
 	conv    sweep
 	packing packing
 	wgrad   gradientSweep
+	calls   uint64 // of weight gradients
 	moments moments
 	turned  transposed
 	zeros   []float32 // a row outside the image
@@ -63,6 +64,8 @@ type worker struct {
 	rows             []float32
 	inside           []int32
 	soon             soon // of the gradient
+	listed           listed
+	begun            []bool
 	gradient         gradientArgs
 	copy             copyArgs
 

@@ -109,6 +109,9 @@ func gradientPortable(a *gradientArgs, rows int) {
 	for r := range rows {
 		sum := unsafe.Slice((*float32)(unsafe.Add(a.sum, int64(r)*a.stride*4)), portableWidth)
 		for j := range sum {
+			if a.set != 0 {
+				sum[j] = 0
+			}
 			sum[j] += acc[r][j]
 		}
 	}

@@ -12,15 +12,15 @@ import "unsafe"
 //
 // A task walks its samples in segments of pixels, short enough that a panel of dy and a few channels of x stay in the
 // first-level cache. Both are first laid side by side: dy once for all taps, x once for all panels. For bfloat16 the rows
-// of two pixels are interleaved on the way, since the instruction sums over pairs. The lists of rows that a tap visits in
-// a segment are the same for every sample.
+// of the same pixel in two samples are interleaved on the way, since the instruction sums over pairs: both are inside the
+// image, or neither. The lists of rows that a tap visits in a segment are the same for every sample.
 type gradientSweep struct {
 	x, dy    Array
 	sums     []float32 // [parts][panels][taps, channels, width]
 	g        Geometry
 	volume   [3]axis
 	pixels   int // of an image of dy
-	pair     int // pixels that one row of the walk holds: 2 for bfloat16
+	pair     int // samples whose pixel one row of the walk holds: 2 for bfloat16
 	together int // samples that share a segment: several where images are small
 	segments int // of an image
 	gradientSplit
@@ -35,10 +35,12 @@ type gradientSplit struct {
 
 const (
 	// gradientPixels is the longest segment, in rows of the walk.
-	gradientPixels = 96
+	gradientPixels = 128
 	// gradientChannels is how many channels of x are laid side by side: they and a panel of dy of a segment fit the first
 	// cache, and tiles of six divide them.
 	gradientChannels = 48
+	// gradientWork is what one task should take at least, in operations; each copies for itself.
+	gradientWork = 96 << 20
 	// gradientOutputs is how many outputs one task takes.
 	gradientOutputs = 256
 	// gradientSums is how many sums a task goes over again and again: they stay in a second-level cache.
@@ -46,7 +48,6 @@ const (
 )
 
 func splitGradient(g *Geometry) gradientSplit {
-	const tasks = 32
 	s := gradientSplit{taps: g.Taps(), channels: g.InC, padded: roundUp(g.OutC)}
 	if v := g.volume()[2]; v.kernel > 1 && v.pad == 0 && v.dilation == 1 && v.kernel*g.InC <= 64 {
 		s.taps, s.channels = s.taps/v.kernel, s.channels*v.kernel
@@ -55,17 +56,22 @@ func splitGradient(g *Geometry) gradientSplit {
 	outputs := min(s.padded, gradientOutputs)
 	s.channelGroups = max(1, s.channels*outputs/gradientSums)
 	s.tapGroups = min(s.taps, max(1, s.taps*s.channels/s.channelGroups*outputs/gradientSums))
-	pixels := g.Batch * product(g.Out)
-	s.parts = max(1, min(tasks/(s.blocks*s.channelGroups*s.tapGroups), pixels/1024, g.Batch))
+	// Enough tasks for the threads to end together: by parts of the samples where each is long enough for its sums to be
+	// added up cheaply, else by taps and channels, for which dy is copied again.
+	tasks := int(min(max(g.FLOPs()/gradientWork, 6), 64))
+	short := func() int {
+		n := s.blocks * s.channelGroups * s.tapGroups * s.parts
+		return (tasks + n - 1) / n
+	}
+	s.parts = 1
+	s.parts = max(1, min(short(), g.Batch*product(g.Out)/2048, g.Batch/2))
+	s.tapGroups = min(s.taps, s.tapGroups*short())
+	s.channelGroups = max(s.channelGroups, min(s.channels/16, s.channelGroups*short()))
 	return s
 }
 
-// size is the length of the sums of one part, of which summed are written: those of whole vectors of outputs.
+// size is the number of sums of one part.
 func (s *gradientSplit) size() int { return s.taps * s.channels * s.padded }
-
-func (s *gradientSweep) summed(set *set) int {
-	return s.taps * s.channels * ((s.g.OutC + set.vec - 1) / set.vec * set.vec)
-}
 
 // weightGradient adds to sums, or sets them where the scratch takes the parts.
 func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
@@ -80,8 +86,9 @@ func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
 	if x.half {
 		s.pair = 2
 	}
-	s.together = min(g.Batch, max(1, gradientPixels*s.pair/s.pixels))
-	s.segments = (s.pixels + gradientPixels*s.pair - 1) / (gradientPixels * s.pair)
+	s.together = min(g.Batch, max(1, gradientPixels/s.pixels)*s.pair)
+	s.segments = (s.pixels + gradientPixels - 1) / gradientPixels
+	p.calls++
 	if s.parts > 1 {
 		s.sums = scratch
 	}
@@ -114,23 +121,15 @@ func gradientTask(p *Pool, w *worker, task int) {
 	stride := gradientPixels * p.set.width // of a panel of dy in w.panel
 	panels := (o1 - o0 + p.set.width - 1) / p.set.width
 	w.panel = grow(w.panel, panels*stride)
-	if s.parts > 1 { // the sums are this task's own
-		for i := range panels {
-			first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i)
-			for t := t0; t < t1; t++ {
-				clear(sums[(first*s.taps+t*width)*s.channels+c0*width : (first*s.taps+t*width)*s.channels+c1*width])
-			}
-		}
+	w.begun = grow(w.begun, t1-t0) // taps whose sums hold something
+	for t := range w.begun {
+		w.begun[t] = s.parts == 1
 	}
 	for segment := range s.segments {
 		from, to := segment*s.pixels/s.segments, (segment+1)*s.pixels/s.segments
-		listed := 0
 		for b := b0; b < b1; b += s.together {
 			n := min(s.together, b1-b) // samples of this round
-			if n != listed {
-				s.list(p, w, t0, t1, from, to, n)
-				listed = n
-			}
+			s.list(p, w, t0, t1, from, to, n)
 			s.fetch(w, segment, b, b0, b1)
 			for i := range panels {
 				first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i)
@@ -141,6 +140,11 @@ func gradientTask(p *Pool, w *worker, task int) {
 				if begin == end {
 					continue
 				}
+				w.gradient.set = 1
+				if w.begun[t-t0] {
+					w.gradient.set = 0
+				}
+				w.begun[t-t0] = true
 				for c := c0; c < c1; c += gradientChannels {
 					rows := min(gradientChannels, c1-c)
 					p.sideBySide(w, s.x.at(b*source+c), rows, w.pairs[begin:end], s.x.half)
@@ -150,6 +154,14 @@ func gradientTask(p *Pool, w *worker, task int) {
 						p.gradientTiles(w, w.side[begin:end], rows, width, sums[(first*s.taps+t*width)*s.channels+c*width:], s.x.half)
 					}
 				}
+			}
+		}
+	}
+	for t, begun := range w.begun { // taps that are never inside the image
+		for i := range panels {
+			if first, width := o0+i*p.set.width, p.set.panel(g.OutC, o0/p.set.width+i); !begun {
+				at := (first*s.taps + (t0+t)*width) * s.channels
+				clear(sums[at+c0*width : at+c1*width])
 			}
 		}
 	}
@@ -238,62 +250,74 @@ func (p *Pool) gradientTiles(w *worker, pairs []int32, channels, width int, sum 
 	}
 }
 
+// listed says what a worker's lists are of.
+type listed struct {
+	call                uint64
+	t0, t1, from, to, n int
+}
+
 // list finds, for taps [t0, t1) and the pixels [from, to) of n samples, the rows of x that the tap has inside the image:
-// w.pairs has their offsets in x, for bfloat16 two each (−1: outside), w.side the places of their copies in w.rows and of
-// their outputs in the panel of dy; w.segments says where each tap's list begins and ends. w.pixels has the offsets of the
-// pixels themselves in dy.
+// w.pairs has their offsets in x, for bfloat16 in two samples (−1: there is no second), w.side the places of their copies
+// in w.rows and of their outputs in the panel of dy; w.segments says where each tap's list begins and ends. w.pixels has
+// the offsets of the pixels themselves in dy. Tasks that follow each other often need the same.
 func (s *gradientSweep) list(p *Pool, w *worker, t0, t1, from, to, n int) {
+	what := listed{p.calls, t0, t1, from, to, n}
+	if w.listed == what {
+		return
+	}
+	w.listed = what
 	g := &s.g
 	v := &s.volume
 	source, image := product(g.In)*g.InC, s.pixels*g.OutC
-	each := to - from
-	total := each * n
-	rows := (total + s.pair - 1) / s.pair
+	each, units := to-from, (n+s.pair-1)/s.pair
+	second := func(offset, unit, sample int) int32 {
+		if s.pair == 1 || 2*unit+1 >= n {
+			return -1
+		}
+		return int32(offset + sample)
+	}
+	rows := each * units
 	w.pixels = grow(w.pixels, 2*rows+ahead)[:2*rows]
-	for i := range rows {
-		for k := range 2 {
-			pixel := i*s.pair + k // several samples go together only as whole images
-			w.pixels[2*i+k] = int32(pixel/each*image + (from+pixel%each)*g.OutC)
-			if k >= s.pair || pixel >= total {
-				w.pixels[2*i+k] = -1
-			}
+	for u := range units { // several samples go together only as whole images
+		for i := range each {
+			at := u*s.pair*image + (from+i)*g.OutC
+			w.pixels[2*(u*each+i)], w.pixels[2*(u*each+i)+1] = int32(at), second(at, u, image)
 		}
 	}
 	w.pairs = grow(w.pairs, 2*(t1-t0)*rows+ahead)[:2*(t1-t0)*rows]
 	w.side = grow(w.side, len(w.pairs))
 	w.segments = grow(w.segments, 2*(t1-t0))
-	w.inside = grow(w.inside, total+1)
+	w.inside = grow(w.inside, each)
 	count := 0
 	for t := t0; t < t1; t++ {
 		kx, ky, kz := t%v[2].kernel, t/v[2].kernel%v[1].kernel, t/v[2].kernel/v[1].kernel
+		jx, jy, jz := from%v[2].out, from/v[2].out%v[1].out, from/v[2].out/v[1].out
 		for i := range each {
-			point := from + i
-			jx, jy, jz := point%v[2].out, point/v[2].out%v[1].out, point/v[2].out/v[1].out
 			iz, iy, ix := jz*v[0].stride-v[0].pad+kz*v[0].dilation, jy*v[1].stride-v[1].pad+ky*v[1].dilation, jx*v[2].stride-v[2].pad+kx*v[2].dilation
 			w.inside[i] = -1
 			if uint(iz) < uint(v[0].in) && uint(iy) < uint(v[1].in) && uint(ix) < uint(v[2].in) {
 				w.inside[i] = int32(((iz*v[1].in+iy)*v[2].in + ix) * g.InC)
 			}
-		}
-		for i := each; i < total; i++ {
-			if w.inside[i] = w.inside[i-each]; w.inside[i] >= 0 {
-				w.inside[i] += int32(source)
+			if jx++; jx == v[2].out {
+				jx = 0
+				if jy++; jy == v[1].out {
+					jy = 0
+					jz++
+				}
 			}
 		}
-		w.inside[total] = -1
 		w.segments[2*(t-t0)] = int32(count)
 		begin := count
-		for i := range rows {
-			a, b := w.inside[i*s.pair], int32(-1)
-			if s.pair == 2 {
-				b = w.inside[2*i+1]
+		for u := range units {
+			for i, at := range w.inside {
+				if at < 0 {
+					continue
+				}
+				a := int(at) + u*s.pair*source
+				w.pairs[2*count], w.pairs[2*count+1] = int32(a), second(a, u, source)
+				w.side[2*count], w.side[2*count+1] = int32((count-begin)*gradientChannels), int32((u*each+i)*p.set.width)
+				count++
 			}
-			if a < 0 && b < 0 {
-				continue
-			}
-			w.pairs[2*count], w.pairs[2*count+1] = a, b
-			w.side[2*count], w.side[2*count+1] = int32((count-begin)*gradientChannels), int32(i*p.set.width)
-			count++
 		}
 		w.segments[2*(t-t0)+1] = int32(count)
 	}

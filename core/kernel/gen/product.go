@@ -335,16 +335,25 @@ func (o *out) gradient(rows, vecs int, half bool) {
 	o.p("JNZ pixel")
 	o.p("MOVQ gradientArgs_sum(AX), DI")
 	o.p("MOVQ gradientArgs_stride(AX), SI")
-	for r := range rows {
-		for v := range vecs {
-			o.p("VADDPS %d(DI), %s, %s", v*o.bytes, acc(r, v), acc(r, v))
-			o.p("VMOVUPS %s, %d(DI)", acc(r, v), v*o.bytes)
+	o.p("CMPQ gradientArgs_set(AX), $0")
+	o.p("JNE set")
+	for _, set := range []bool{false, true} {
+		if set {
+			o.at("set")
 		}
-		if r < rows-1 {
-			o.p("LEAQ (DI)(SI*4), DI")
+		for r := range rows {
+			for v := range vecs {
+				if !set {
+					o.p("VADDPS %d(DI), %s, %s", v*o.bytes, acc(r, v), acc(r, v))
+				}
+				o.p("VMOVUPS %s, %d(DI)", acc(r, v), v*o.bytes)
+			}
+			if r < rows-1 {
+				o.p("LEAQ (DI)(SI*4), DI")
+			}
 		}
+		o.end()
 	}
-	o.end()
 }
 
 // copies writes the loops that lay rows of a wider matrix side by side: float32 rows as they are, and pairs of bfloat16
