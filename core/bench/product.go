@@ -50,8 +50,12 @@ type workspace struct {
 	w, dw, scratch []float32
 }
 
-// computable is a layer's geometry as the kernels take it: bfloat16 products sum over pairs of channels.
+// computable is a layer's geometry as the engine computes it: of few channels in a frame, and bfloat16 products sum over
+// pairs of channels.
 func computable(g kernel.Geometry, half bool) kernel.Geometry {
+	if len(g.Kernel) > 0 && g.InC < kernel.FramedChannels {
+		_, g = g.Framed(half)
+	}
 	if half {
 		g.InC, g.OutC = g.InC+g.InC%2, g.OutC+g.OutC%2
 	}

@@ -141,6 +141,27 @@ func wantAtLeast(op, name string, got, need int) {
 	}
 }
 
+// FramedChannels is how few channels make it worth while to give a convolution its padding as pixels, by Frame: then the
+// pixels that a line of the kernel sees lie side by side wherever it is.
+const FramedChannels = 16
+
+// Framed gives the frame of a convolution's input, and the convolution that reads it. With even, channels become an even
+// number, as bfloat16 needs.
+func (g Geometry) Framed(even bool) (Frame, Geometry) {
+	f := Frame{Batch: g.Batch, In: g.In, Pad: g.Pad, Channels: g.InC, Padded: g.InC}
+	if even {
+		f.Padded += g.InC % 2
+	}
+	if f.Pad == nil {
+		f.Pad = make([]int, len(g.In))
+	}
+	g.InC, g.In, g.Pad = f.Padded, nil, nil
+	for i, n := range f.In {
+		g.In = append(g.In, n+2*f.Pad[i])
+	}
+	return f, g
+}
+
 // Frame is a copy of samples [Batch, In…, Channels] with Pad zeros around each axis, and zeros after the channels of each
 // pixel to make them Padded.
 type Frame struct {

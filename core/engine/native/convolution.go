@@ -29,7 +29,7 @@ func init() {
 			o.kind, o.groups = opGroupConv, int(c.Groups)
 			return o.product(b.shaped(l.Shape), in[0], w, b.param(c.Bias))
 		}
-		if in[0] == b.input && o.channels < framedChannels {
+		if in[0] == b.input && o.channels < kernel.FramedChannels {
 			var err error
 			if in[0], err = o.framed(b); err != nil {
 				return nil, err
@@ -123,27 +123,15 @@ func init() {
 	}}
 }
 
-// framedChannels is how few channels make it worth while to copy the pass's input into a frame of zeros, as wide as the
-// padding: then the pixels that a line of the kernel sees lie side by side wherever it is, and for bfloat16 channels are
-// made even.
-const framedChannels = 16
-
 // framed lets a convolution of the pass's input read a framed copy instead.
 func (o *op) framed(b *lowering) (*gorgonia.Node, error) {
-	f := &frame{Frame: kernel.Frame{In: o.conv.In, Channels: o.channels, Pad: o.conv.Pad, Padded: o.channels}}
-	if b.half && o.channels%2 != 0 {
-		f.Padded++
-	}
-	out := tensor.Shape{b.batch}
-	o.conv.In = nil
-	for i, n := range f.In {
-		o.conv.In = append(o.conv.In, n+2*f.Pad[i])
-		out = append(out, n+2*f.Pad[i])
-	}
-	o.conv.Pad, o.conv.InC, o.thin = nil, f.Padded, f.Padded-o.channels
+	f := &frame{}
+	f.Frame, o.conv = o.conv.Framed(b.half)
+	o.thin = f.Padded - f.Channels
 	framing := *o
 	framing.kind, framing.frame = opFrame, f
-	return apply(framing, append(out, f.Padded), b.input)
+	out := append(append(tensor.Shape{b.batch}, o.conv.In...), f.Padded)
+	return apply(framing, out, b.input)
 }
 
 // frame is a framed copy.
