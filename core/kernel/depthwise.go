@@ -287,7 +287,8 @@ func aligned(s *[]float32, n int) []float32 {
 type depthwiseWorker struct {
 	args        depthwiseArgs
 	copy        depthwiseCopyArgs
-	list        [][2]int64
+	lines       []depthwiseLine
+	list        [][2]int64 // of taps of lines
 	x, dy, sums []float32
 }
 
@@ -412,13 +413,24 @@ func (d *depthwise) copy(w *depthwiseWorker, b *depthwiseBlock, dst []float32, p
 	}
 }
 
-// sweep computes the points of a block: y, or sums of the weight gradient where the block has some. Vectors take turns
-// last, so that what a vector's lines share stays in the first cache.
+// depthwiseLine is a line of a block's points.
+type depthwiseLine struct {
+	taps   [][2]int64 // that lie inside x
+	x, out int        // first values in the block's first plane of x, and in y or in the block's first plane of dy
+	points int
+}
+
+// sweep computes the points of a block: y, or sums of the weight gradient where the block has some. It goes vector by
+// vector, so that what a vector's lines share stays in the first cache, and cuts lines into tiles as equal as possible.
 func (d *depthwise) sweep(w *depthwiseWorker, b *depthwiseBlock) {
+	d.lines(w, b)
 	width := d.set.vec
-	ax := &d.axes[2]
 	a := &w.args
-	a.stride = int64(4 * ax.stride * d.lanes)
+	a.stride = int64(4 * d.axes[2].stride * d.lanes)
+	out, vector, pixel, tiles := d.y[b.vec*width:], width, d.axes[2].stride*d.lanes, d.tiles.forward
+	if b.sums != nil {
+		out, vector, pixel, tiles = b.dy, b.size[0]*b.size[1]*b.size[2]*width, width, d.tiles.gradient
+	}
 	for v := range b.vecs {
 		n := min(width, d.lanes-(b.vec+v)*width)
 		a.mask, a.whole = d.set.mask(n), int64(n/width)
@@ -427,68 +439,74 @@ func (d *depthwise) sweep(w *depthwiseWorker, b *depthwiseBlock) {
 		} else {
 			a.weights = unsafe.Pointer(&d.of(b.vec + v)[0])
 		}
-		combination := 0
-		for pz := range d.axes[0].phases() {
-			for py := range d.axes[1].phases() {
-				for px := range ax.phases() {
-					points := min(b.size[2], ax.points(px)-b.first[2])
-					for jz := b.first[0]; jz < min(b.first[0]+b.size[0], d.axes[0].points(pz)) && points > 0; jz++ {
-						for jy := b.first[1]; jy < min(b.first[1]+b.size[1], d.axes[1].points(py)); jy++ {
-							d.choose(w, combination, pz, py, px, jz, jy)
-							d.row(w, b, v, [3]int{pz, py, px}, jz, jy, points)
+		plane := b.x[v*d.planes*d.plane*width:]
+		for i := range w.lines {
+			l := &w.lines[i]
+			a.taps, a.count = unsafe.Pointer(unsafe.SliceData(l.taps)), int64(len(l.taps))
+			count := (l.points + len(tiles) - 2) / (len(tiles) - 1)
+			for t, j := 0, 0; t < count; t++ {
+				end := (t + 1) * l.points / count
+				a.x, a.out = unsafe.Pointer(&plane[l.x+j*width]), unsafe.Pointer(&out[v*vector+l.out+j*pixel])
+				tiles[end-j](a)
+				j = end
+			}
+		}
+	}
+}
+
+// lines lists the lines of a block.
+func (d *depthwise) lines(w *depthwiseWorker, b *depthwiseBlock) {
+	az, ay, ax := &d.axes[0], &d.axes[1], &d.axes[2]
+	width := d.set.vec
+	w.lines, w.list = w.lines[:0], w.list[:0]
+	combination := 0
+	for pz := range az.phases() {
+		for py := range ay.phases() {
+			for px := range ax.phases() {
+				points := min(b.size[2], ax.points(px)-b.first[2])
+				list := d.list[d.starts[combination]:]
+				combination++
+				nx := len(ax.of(px))
+				last := [4]int{-1} // taps of the line before
+				for jz := b.first[0]; jz < min(b.first[0]+b.size[0], az.points(pz)) && points > 0; jz++ {
+					z0, z1 := within(az.of(pz), jz*az.step, az.size)
+					for jy := b.first[1]; jy < min(b.first[1]+b.size[1], ay.points(py)); jy++ {
+						y0, y1 := within(ay.of(py), jy*ay.step, ay.size)
+						kz, ky := jz-b.first[0], jy-b.first[1]
+						l := depthwiseLine{points: points, x: (kz*az.step*ay.extent + ky*ay.step) * d.line * width}
+						if b.sums != nil {
+							l.out = (kz*b.size[1] + ky) * b.size[2] * width
+						} else {
+							line := ((b.sample*az.dest+pz+jz*az.stride)*ay.dest + py + jy*ay.stride) * ax.dest
+							l.out = (line + px + b.first[2]*ax.stride) * d.lanes
 						}
+						if inside := [4]int{z0, z1, y0, y1}; inside == last {
+							l.taps = w.lines[len(w.lines)-1].taps
+						} else {
+							l.taps = d.choose(w, list, inside, len(az.of(pz)), len(ay.of(py)), nx)
+							last = inside
+						}
+						w.lines = append(w.lines, l)
 					}
-					combination++
 				}
 			}
 		}
 	}
 }
 
-// choose lists the taps of a line of points that lie inside x.
-func (d *depthwise) choose(w *depthwiseWorker, combination, pz, py, px, jz, jy int) {
-	az, ay, ax := &d.axes[0], &d.axes[1], &d.axes[2]
-	nz, ny, nx := len(az.of(pz)), len(ay.of(py)), len(ax.of(px))
-	z0, z1 := within(az.of(pz), jz*az.step, az.size)
-	y0, y1 := within(ay.of(py), jy*ay.step, ay.size)
-	list := d.list[d.starts[combination]:]
-	a := &w.args
-	if nz*d.planes == 1 && z0 < z1 { // they follow each other
-		list = list[y0*nx : y1*nx]
-	} else {
-		w.list = w.list[:0]
-		for plane := range d.planes {
-			for z := z0; z < z1; z++ {
-				w.list = append(w.list, list[((plane*nz+z)*ny+y0)*nx:((plane*nz+z)*ny+y1)*nx]...)
-			}
+// choose gives the taps of a list [planes, nz, ny, nx] that lie inside, from and to, along z and y.
+func (d *depthwise) choose(w *depthwiseWorker, list [][2]int64, inside [4]int, nz, ny, nx int) [][2]int64 {
+	z0, z1, y0, y1 := inside[0], inside[1], inside[2], inside[3]
+	if d.planes == 1 && z1-z0 == 1 { // they follow each other
+		return list[(z0*ny+y0)*nx : (z0*ny+y1)*nx]
+	}
+	from := len(w.list)
+	for plane := range d.planes {
+		for z := z0; z < z1; z++ {
+			w.list = append(w.list, list[((plane*nz+z)*ny+y0)*nx:((plane*nz+z)*ny+y1)*nx]...)
 		}
-		list = w.list
 	}
-	a.taps, a.count = unsafe.Pointer(unsafe.SliceData(list)), int64(len(list))
-}
-
-// row computes a line of points of one vector, in tiles as equal as possible.
-func (d *depthwise) row(w *depthwiseWorker, b *depthwiseBlock, v int, phase [3]int, jz, jy, points int) {
-	az, ay, ax := &d.axes[0], &d.axes[1], &d.axes[2]
-	width := d.set.vec
-	x := b.x[(v*d.planes*d.plane+((jz-b.first[0])*az.step*ay.extent+(jy-b.first[1])*ay.step)*d.line)*width:]
-	var out []float32
-	var step int
-	tiles := d.tiles.forward
-	if b.sums != nil {
-		tiles = d.tiles.gradient
-		out, step = b.dy[(((v*b.size[0]+jz-b.first[0])*b.size[1]+jy-b.first[1])*b.size[2])*width:], width
-	} else {
-		line := ((b.sample*az.dest+phase[0]+jz*az.stride)*ay.dest + phase[1] + jy*ay.stride) * ax.dest
-		out, step = d.y[(line+phase[2]+b.first[2]*ax.stride)*d.lanes+(b.vec+v)*width:], ax.stride*d.lanes
-	}
-	a := &w.args
-	count := (points + len(tiles) - 2) / (len(tiles) - 1)
-	for i := range count {
-		j0, j1 := i*points/count, (i+1)*points/count
-		a.x, a.out = unsafe.Pointer(&x[j0*width]), unsafe.Pointer(&out[j0*step])
-		tiles[j1-j0](a)
-	}
+	return w.list[from:]
 }
 
 // weightGradient sweeps parts of the samples, each with sums of its own, and adds them up.
