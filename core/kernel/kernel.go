@@ -322,11 +322,12 @@ func (p *Pool) MaxPoolBackward(g Geometry, dy Array, arg []int32, dx Array) {
 	p.maxPoolBackward(&g, dy, arg, dx)
 }
 
-// GlobalAveragePool computes y [batch, channels], the means over the pixels of x [batch, pixels, channels].
+// GlobalAveragePool computes y [batch, channels], the means over the pixels of x [batch, pixels, channels]. y may be
+// float32 where x is bfloat16.
 func (p *Pool) GlobalAveragePool(batch, pixels, channels int, x, y Array) {
 	want("GlobalAveragePool", "x", x.n, batch*pixels*channels)
 	want("GlobalAveragePool", "y", y.n, batch*channels)
-	p.alike("GlobalAveragePool", x, y)
+	p.alike("GlobalAveragePool", x)
 	p.begin()
 	defer p.end()
 	p.globalAveragePool(batch, pixels, channels, x, y)
