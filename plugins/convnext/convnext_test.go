@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/engine/enginetest"
+	"github.com/asterism-ssl/asterism/core/engine/native"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sdk/sdktest"
@@ -43,6 +44,16 @@ func component(t testing.TB, name, config string) sdk.Architecture {
 func TestParametersAreTorchvisions(t *testing.T) {
 	for name, want := range enginetest.Read(t, "testdata/golden.json").Whole {
 		want.Check(t, describe(t, component(t, name, `{}`), 64, 64, 3))
+	}
+}
+
+// Small networks give PyTorch's representations and gradients in one to three dimensions.
+func TestAgreesWithPyTorch(t *testing.T) {
+	golden := enginetest.Read(t, "testdata/golden.json").Cases
+	for name, patch := range map[string]int64{"2D": 4, "2D small": 1, "1D": 4, "3D": 2} {
+		c := golden[name]
+		n := &network{config: config{Patch: patch, LayerScale: 1e-6}, width: 8, depth: [4]int{1, 1, 2, 1}}
+		c.Check(t, native.New(), name, describe(t, n, c.Input[1:]...))
 	}
 }
 

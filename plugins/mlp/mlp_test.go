@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/engine/enginetest"
+	"github.com/asterism-ssl/asterism/core/engine/native"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/plugins/mlp"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
@@ -34,6 +36,14 @@ func describe(t testing.TB, config string, input ...int64) *sdk.Model {
 func TestParametersAreTorchvisions(t *testing.T) {
 	for _, want := range enginetest.Read(t, "testdata/golden.json").Whole {
 		want.Check(t, describe(t, `{}`, 8, 8, 3))
+	}
+}
+
+// Vectors and samples of any rank give PyTorch's representations and gradients.
+func TestAgreesWithPyTorch(t *testing.T) {
+	for name, c := range enginetest.Read(t, "testdata/golden.json").Cases {
+		_, norm, _ := strings.Cut(name, " ")
+		c.Check(t, native.New(), name, describe(t, fmt.Sprintf(`{hidden: [24, 17, 9], norm: %q}`, norm), c.Input[1:]...))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/engine/enginetest"
+	"github.com/asterism-ssl/asterism/core/engine/native"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sdk/sdktest"
@@ -40,6 +41,20 @@ func component(t testing.TB, name, config string) sdk.Architecture {
 func TestParametersAreTorchvisions(t *testing.T) {
 	for name, want := range enginetest.Read(t, "testdata/golden.json").Whole {
 		want.Check(t, describe(t, component(t, name, `{patch: 16}`), 224, 224, 3))
+	}
+}
+
+// Small networks give PyTorch's representations and gradients in one to three dimensions.
+func TestAgreesWithPyTorch(t *testing.T) {
+	golden := enginetest.Read(t, "testdata/golden.json").Cases
+	for name, config := range map[string]config{
+		"2D class": {8, "class"},
+		"2D mean":  {4, "mean"},
+		"1D class": {6, "class"},
+		"3D mean":  {4, "mean"},
+	} {
+		c := golden[name]
+		c.Check(t, native.New(), name, describe(t, &network{config: config, width: 24, heads: 3, depth: 2}, c.Input[1:]...))
 	}
 }
 
