@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -12,19 +13,36 @@ import (
 // onEverySet runs a property on every instruction set that this machine has.
 func onEverySet(t *testing.T, property func(t *rapid.T, c *checker)) {
 	for _, s := range available() {
-		t.Run(s.name, func(t *testing.T) {
-			var pools []*Pool
-			for threads := 1; threads <= 3; threads++ {
-				p := newPool(threads, s)
-				defer p.Close()
-				pools = append(pools, p)
-			}
-			rapid.Check(t, func(r *rapid.T) {
-				defer release()
-				property(r, &checker{T: t, r: r, pools: pools, seed: rapid.Uint64().Draw(r, "seed"), low: rapid.Bool().Draw(r, "low")})
-			})
-		})
+		t.Run(s.name, func(t *testing.T) { check(t, s, false, property) })
 	}
+}
+
+// onEveryType runs a property on every instruction set, for float32 and, where it computes it, for bfloat16.
+func onEveryType(t *testing.T, property func(t *rapid.T, c *checker)) {
+	onEverySet(t, property)
+	for _, s := range available() {
+		if s.half != nil {
+			t.Run(s.name+" in bfloat16", func(t *testing.T) { check(t, s, true, property) })
+		}
+	}
+}
+
+func check(t *testing.T, s *set, half bool, property func(t *rapid.T, c *checker)) {
+	pools := poolsOf(t, s)
+	rapid.Check(t, func(r *rapid.T) {
+		defer release()
+		property(r, &checker{T: t, r: r, pools: pools, half: half, seed: rapid.Uint64().Draw(r, "seed"), low: rapid.Bool().Draw(r, "low")})
+	})
+}
+
+// poolsOf gives pools of 1, 2 and 3 threads.
+func poolsOf(t *testing.T, s *set) (pools []*Pool) {
+	for threads := 1; threads <= 3; threads++ {
+		p := newPool(threads, s)
+		t.Cleanup(p.Close)
+		pools = append(pools, p)
+	}
+	return pools
 }
 
 // checker makes arrays with guard pages and compares what pools of 1, 2 and 3 threads make of them.
@@ -35,6 +53,7 @@ type checker struct {
 		Fatalf(format string, args ...any)
 	}
 	pools []*Pool
+	half  bool // arrays that may be bfloat16 are
 	seed  uint64
 	low   bool
 }
@@ -142,171 +161,217 @@ func (c *checker) pack(g Geometry, w []float32) []float32 {
 }
 
 func (c *checker) forward(g Geometry, biased bool) {
-	x, w := c.array(g.InLen()), c.array(g.WeightLen())
-	var bias, size []float32
+	x, w := c.draw(g.InLen()), c.array(g.WeightLen())
+	f := Forward{X: x}
+	var size []float32
 	if biased {
-		bias = c.array(g.OutC)
-		size = magnitudes(bias)
+		f.Bias = c.array(g.OutC)
+		size = magnitudes(f.Bias)
 	}
-	packed := c.pack(g, w)
+	f.Packed, w = c.packed(g, w)
 	got := c.same(c.array(g.OutLen()), func(p *Pool, y []float32) {
-		p.ConvForward(g, Forward{X: Float32s(x), Packed: Float32s(packed), Bias: bias, Y: Float32s(y)})
+		f := f
+		f.Y = Float32s(y)
+		p.ConvForward(g, f)
 	})
 	want, scale := make([]float32, g.OutLen()), make([]float32, g.OutLen())
-	naiveConvForward(g, x, w, bias, want)
-	naiveConvForward(g, magnitudes(x), magnitudes(w), size, scale)
+	naiveConvForward(g, values(x), w, f.Bias, want)
+	naiveConvForward(g, magnitudes(values(x)), magnitudes(w), size, scale)
 	c.near(fmt.Sprintf("y of %+v", g), got, want, scale, productTolerance)
-	c.epilogue(g, Forward{X: Float32s(x), Packed: Float32s(packed), Bias: bias}, got, 1e-6)
+	c.epilogue(g, f, got)
 }
 
-// epilogue checks what a convolution does beyond the product, given what it gives alone.
-func (c *checker) epilogue(g Geometry, f Forward, product []float32, tolerance float64) {
+// epilogue checks what a convolution does beyond the product, given what it gives alone, not rounded to bfloat16.
+func (c *checker) epilogue(g Geometry, f Forward, product []float32) {
+	scale := make([]float32, len(product))
+	for i, v := range product {
+		scale[i] = float32(math.Abs(float64(v))) + 1e-3
+	}
+	alone := c.sameArray(c.draw(g.OutLen()), func(p *Pool, y Array) {
+		f := f
+		f.Y = y
+		p.ConvForward(g, f)
+	})
+	c.stores(fmt.Sprintf("y of %+v", g), alone, product, scale, productTolerance)
+
 	groups := 1
 	for _, n := range []int{2, 3} {
 		if g.Batch%n == 0 {
 			groups = n
 		}
 	}
-	addend := c.array(g.OutLen())
 	n := Norm{groups, g.OutLen() / g.OutC / groups, g.OutC}
 	k := groups * g.OutC
 	shift := c.array(g.OutC)
-	stored := func(values []float32, of func(Array) Array) (Array, []float32) { // of the type of x
-		if !f.X.half {
-			return of(Float32s(values)), values
-		}
-		narrow := c.narrowed(values)
-		for i, v := range narrow {
-			values[i] = v.Float32()
-		}
-		return of(BFloat16s(narrow)), values
-	}
-	same := func(a Array) Array { return a }
-	add, addend := stored(addend, same)
-	out := c.same(c.array(g.OutLen()+2*k), func(p *Pool, y []float32) {
-		values, mean, variance := y[:g.OutLen():g.OutLen()], y[g.OutLen():g.OutLen()+k:g.OutLen()+k], y[g.OutLen()+k:]
-		alone, f := f, f
-		alone.Moments = Moments{n, shift, mean, variance}
-		f.Addend, f.ReLU = add, true
-		if !f.X.half {
-			alone.Y, f.Y = Float32s(values), Float32s(values)
-			p.ConvForward(g, alone)
-			p.ConvForward(g, f)
-			return
-		}
-		narrow := c.narrowed(values)
-		alone.Y, f.Y = BFloat16s(narrow), BFloat16s(narrow)
-		p.ConvForward(g, alone)
+	moments := c.same(c.array(2*k), func(p *Pool, s []float32) {
+		f := f
+		f.Y, f.Moments = c.draw(g.OutLen()), Moments{n, shift, s[:k:k], s[k:]}
 		p.ConvForward(g, f)
-		for i, v := range narrow {
-			values[i] = v.Float32()
-		}
+		c.stores(fmt.Sprintf("y with moments of %+v", g), f.Y, product, scale, productTolerance)
 	})
-	want := make([]float32, len(product))
-	scale := make([]float32, len(product))
-	for i, v := range product {
-		want[i] = max(v+addend[i], 0)
-		scale[i] = float32(math.Abs(float64(v))+math.Abs(float64(addend[i]))) + 1e-3
+	from := product
+	if !momentsFit(&g, n) { // they are taken of what was stored
+		from = values(alone)
 	}
-	c.near(fmt.Sprintf("product, addend and ReLU of %+v", g), out[:len(want)], want, scale, tolerance)
 	mean, variance, size := make([]float32, k), make([]float32, k), make([]float32, k)
-	naiveBatchNormStatistics(n, product, mean, variance)
+	naiveBatchNormStatistics(n, from, mean, variance)
 	for i := range size {
 		d := float64(mean[i] - shift[i%g.OutC])
 		size[i] = float32(math.Abs(float64(mean[i])) + math.Abs(d) + math.Sqrt(float64(variance[i])) + 1e-3)
 	}
-	c.near("mean", out[len(want):len(want)+k], mean, size, 4*tolerance)
+	c.near("mean", moments[:k], mean, size, 4*productTolerance)
 	for i := range size {
 		size[i] *= size[i]
 	}
-	c.near("variance", out[len(want)+k:], variance, size, 8*tolerance)
-}
+	c.near("variance", moments[k:], variance, size, 8*productTolerance)
 
-// narrowed rounds values to bfloat16, in an array with guard pages.
-func (c *checker) narrowed(values []float32) []BFloat16 {
-	room := guarded(c.T, (len(values)+1)/2, c.low)
-	all := Halves(room).BFloat16()
-	narrow := all[len(all)-len(values):]
-	if c.low {
-		narrow = all[:len(values):len(values)]
+	addend := c.draw(g.OutLen())
+	want := slices.Clone(product)
+	for i, v := range values(addend) {
+		want[i] = max(want[i]+v, 0)
+		scale[i] += float32(math.Abs(float64(v)))
 	}
-	for i, v := range values {
-		narrow[i] = Round(v)
-	}
-	return narrow
+	name := fmt.Sprintf("product, addend and ReLU of %+v", g)
+	c.stores(name, c.sameArray(c.draw(g.OutLen()), func(p *Pool, y Array) {
+		f := f
+		f.Y, f.Addend, f.ReLU = y, addend, true
+		p.ConvForward(g, f)
+	}), want, scale, productTolerance)
+	c.stores(name+" in place", c.sameArray(addend, func(p *Pool, y Array) {
+		f := f
+		f.Y, f.Addend, f.ReLU = y, y, true
+		p.ConvForward(g, f)
+	}), want, scale, productTolerance)
 }
 
 func (c *checker) inputGradient(g Geometry) {
-	dy, w, addend := c.array(g.OutLen()), c.array(g.WeightLen()), c.array(g.InLen())
-	packed := c.pack(g, w)
-	turned := c.same(make([]float32, PackedInputGradientLen(g)), func(p *Pool, turned []float32) { p.PackInputGradient(Float32s(turned), g, packed) })
-	got := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) {
-		p.ConvInputGradient(g, Backward{Dy: Float32s(dy), Packed: Float32s(turned), Dx: Float32s(dx)})
-	})
+	dy, w, addend := c.draw(g.OutLen()), c.array(g.WeightLen()), c.draw(g.InLen())
+	turned, w := c.turned(g, w)
 	want, scale := make([]float32, g.InLen()), make([]float32, g.InLen())
-	naiveConvInputGradient(g, dy, w, want)
-	naiveConvInputGradient(g, magnitudes(dy), magnitudes(w), scale)
-	c.near(fmt.Sprintf("dx of %+v", g), got, want, scale, productTolerance)
-	sum := c.same(addend, func(p *Pool, dx []float32) {
-		p.ConvInputGradient(g, Backward{Dy: Float32s(dy), Packed: Float32s(turned), Dx: Float32s(dx), Addend: Float32s(dx)})
-	})
-	for i := range want {
-		want[i], scale[i] = got[i]+addend[i], scale[i]+1
+	naiveConvInputGradient(g, values(dy), w, want)
+	naiveConvInputGradient(g, magnitudes(values(dy)), magnitudes(w), scale)
+	if c.half { // not rounded
+		wide := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) {
+			p.ConvInputGradient(g, Backward{Dy: dy, Packed: turned, Dx: Float32s(dx)})
+		})
+		c.near(fmt.Sprintf("float32 dx of %+v", g), wide, want, scale, productTolerance)
 	}
-	c.near(fmt.Sprintf("dx and addend of %+v", g), sum, want, scale, productTolerance)
+	got := c.sameArray(c.draw(g.InLen()), func(p *Pool, dx Array) {
+		p.ConvInputGradient(g, Backward{Dy: dy, Packed: turned, Dx: dx})
+	})
+	c.stores(fmt.Sprintf("dx of %+v", g), got, want, scale, productTolerance)
+	for i, v := range values(addend) {
+		want[i], scale[i] = want[i]+v, scale[i]+1
+	}
+	name := fmt.Sprintf("dx and addend of %+v", g)
+	c.stores(name, c.sameArray(c.draw(g.InLen()), func(p *Pool, dx Array) {
+		p.ConvInputGradient(g, Backward{Dy: dy, Packed: turned, Dx: dx, Addend: addend})
+	}), want, scale, productTolerance)
+	c.stores(name+" in place", c.sameArray(addend, func(p *Pool, dx Array) {
+		p.ConvInputGradient(g, Backward{Dy: dy, Packed: turned, Dx: dx, Addend: dx})
+	}), want, scale, productTolerance)
 }
 
 func (c *checker) weightGradient(g Geometry) {
-	x, dy, dw := c.array(g.InLen()), c.array(g.OutLen()), c.array(g.WeightLen())
+	x, dy, dw := c.draw(g.InLen()), c.draw(g.OutLen()), c.array(g.WeightLen())
 	packed := c.pack(g, dw)
 	sums := c.same(packed, func(p *Pool, sums []float32) {
-		p.ConvWeightGradient(g, Float32s(x), Float32s(dy), sums, c.array(ConvWeightGradientScratch(g)))
+		p.ConvWeightGradient(g, x, dy, sums, c.array(ConvWeightGradientScratch(g)))
 	})
 	got := c.same(make([]float32, g.WeightLen()), func(p *Pool, w []float32) { p.Unpack(w, g, sums) })
 	want, scale := append([]float32{}, dw...), magnitudes(dw)
-	naiveConvWeightGradient(g, x, dy, want)
-	naiveConvWeightGradient(g, magnitudes(x), magnitudes(dy), scale)
+	naiveConvWeightGradient(g, values(x), values(dy), want)
+	naiveConvWeightGradient(g, magnitudes(values(x)), magnitudes(values(dy)), scale)
 	c.near(fmt.Sprintf("dw of %+v", g), got, want, scale, productTolerance)
 }
 
 func TestConvForward(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) { c.forward(drawGeometry(r), rapid.Bool().Draw(r, "bias")) })
+	onEveryType(t, func(r *rapid.T, c *checker) {
+		g := drawGeometry(r)
+		if c.half {
+			g.InC += g.InC & 1
+		}
+		c.forward(g, rapid.Bool().Draw(r, "bias"))
+	})
 }
 
 func TestConvInputGradient(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) { c.inputGradient(drawGeometry(r)) })
+	onEveryType(t, func(r *rapid.T, c *checker) {
+		g := drawGeometry(r)
+		if c.half {
+			g.OutC += g.OutC & 1
+		}
+		c.inputGradient(g)
+	})
 }
 
 func TestConvWeightGradient(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) { c.weightGradient(drawGeometry(r)) })
+	onEveryType(t, func(r *rapid.T, c *checker) { c.weightGradient(drawGeometry(r)) })
 }
 
 // TestLargeConvolutions has shapes whose reductions, outputs, samples or pixels are split in each of the ways there are.
 func TestLargeConvolutions(t *testing.T) {
+	shapes := []Geometry{
+		Linear(10, 7000, 20),                    // one tap deeper than a chunk of narrow panels
+		Conv(10, []int{2, 2}, 800, 18, 3, 1, 1), // chunks of whole lines of them
+		Conv(2, []int{3, 3}, 800, 10, 3, 1, 1),  // the same, neighbouring pixels in a tile
+		Linear(10, 3500, 70),                    // one tap deeper than a chunk of wide panels
+		Linear(3, 70, 3500),                     // and its gradient; several blocks of outputs
+		Linear(3, 10, 7000),                     // the same for narrow panels
+		Conv(7, []int{3}, 600, 65, 3, 1, 1),     // runs longer than a chunk, cut short at both ends
+		Conv(10, []int{2, 2}, 400, 66, 3, 1, 1), // chunks of whole lines, groups of taps
+		Conv(2, []int{3, 3}, 400, 66, 3, 2, 1),  // the same, neighbouring pixels in a tile
+		Conv(32, []int{9, 9}, 17, 20, 3, 1, 1),  // parts of the samples
+		Conv(16, []int{14, 14}, 6, 20, 3, 1, 0), // the same, the taps of a row in one
+		Conv(4, []int{20}, 16, 20, 4, 1, 0),     // taps of a row that are more channels than lie side by side
+		Conv(1, []int{3}, 512, 256, 2, 1, 0),    // groups of channels and of taps
+		Conv(30, []int{9, 9}, 24, 270, 1, 1, 0), // parts and blocks of outputs
+		Conv(3, []int{20, 20}, 5, 33, 5, 2, 2),  // segments of an image
+		Conv(3, []int{21, 21}, 6, 34, 5, 1, 2),  // the same, of odd size
+		Conv(8, []int{5, 4, 6}, 9, 16, 3, 2, 1), // rank 3
+		Conv(1, []int{700}, 3, 8, 7, 1, 3),      // one long spectrum
+		Conv(200, []int{1, 1}, 16, 16, 1, 1, 0), // images of one pixel
+		Conv(50, []int{3, 3}, 4, 6, 3, 1, 1),    // several small images in a segment
+	}
 	for _, s := range available() {
-		var pools []*Pool
-		for threads := 1; threads <= 3; threads++ {
-			p := newPool(threads, s)
-			defer p.Close()
-			pools = append(pools, p)
+		pools := poolsOf(t, s)
+		types := []bool{false}
+		if s.half != nil {
+			types = append(types, true)
 		}
-		for _, g := range []Geometry{
-			Linear(7, 3500, 70),                     // one tap deeper than a chunk
-			Linear(3, 70, 3500),                     // and its gradient
-			Conv(7, []int{3}, 600, 65, 3, 1, 1),     // runs longer than a chunk, cut short at both ends
-			Conv(6, []int{2, 2}, 400, 66, 3, 1, 1),  // chunks of whole lines, groups of taps
-			Conv(2, []int{3, 3}, 400, 66, 3, 2, 1),  // the same, neighbouring pixels in a tile
-			Conv(16, []int{9, 9}, 17, 20, 3, 1, 1),  // parts of the samples
-			Conv(3, []int{20, 20}, 5, 33, 5, 2, 2),  // segments of an image
-			Conv(8, []int{5, 4, 6}, 9, 16, 3, 2, 1), // rank 3
-			Conv(1, []int{700}, 3, 8, 7, 1, 3),      // one long spectrum
-			Conv(200, []int{1, 1}, 16, 16, 1, 1, 0), // images of one pixel
-		} {
-			c := &checker{T: t, r: t, pools: pools, seed: 1}
-			c.forward(g, true)
-			c.inputGradient(g)
-			c.weightGradient(g)
-			release()
+		for _, half := range types {
+			seen := map[string]bool{}
+			see := func(what string, is bool) { seen[what] = seen[what] || is }
+			for _, g := range shapes {
+				c := &checker{T: t, r: t, pools: pools, half: half, seed: 1}
+				if !half || g.InC%2 == 0 {
+					c.forward(g, true)
+					plan := &pools[0].conv // the last one's, with an addend
+					see("chunks, samples in a tile", len(plan.chunks) > 1 && !plan.byPixel)
+					see("chunks, pixels in a tile", len(plan.chunks) > 1 && plan.byPixel)
+					see("chunks, moments in groups", len(plan.chunks) > 1 && g.Batch%2 == 0 && momentsFit(&g, Norm{2, g.OutLen() / g.OutC / 2, g.OutC}))
+				}
+				if !half || g.OutC%2 == 0 {
+					c.inputGradient(g)
+					see("chunks of an input gradient", len(pools[0].conv.chunks) > 1)
+				}
+				c.weightGradient(g)
+				w := splitGradient(&g)
+				see("blocks of outputs", w.blocks > 1)
+				see("blocks of outputs and parts", w.blocks > 1 && w.parts > 1)
+				see("groups of taps", w.tapGroups > 1)
+				see("groups of channels", w.channelGroups > 1)
+				see("groups of taps and channels", w.tapGroups > 1 && w.channelGroups > 1)
+				see("parts", w.parts > 1 && w.taps == g.Taps())
+				see("parts with taps in one", w.parts > 1 && w.taps < g.Taps())
+				see("taps in one, beyond the channels side by side", w.taps < g.Taps() && w.channels > gradientChannels)
+				release()
+			}
+			for what, is := range seen {
+				if !is {
+					t.Errorf("%s: no shape has %s (bfloat16: %v)", s.name, what, half)
+				}
+			}
 		}
 		c := &checker{T: t, r: t, pools: pools, seed: 2}
 		const m, n, k = 70, 65, 1700
@@ -340,75 +405,80 @@ func TestMatMul(t *testing.T) {
 }
 
 func TestBatchNorm(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) {
+	onEveryType(t, func(r *rapid.T, c *checker) {
 		n := Norm{rapid.IntRange(1, 4).Draw(r, "groups"), rapid.IntRange(2, 700).Draw(r, "rows"), rapid.IntRange(1, 140).Draw(r, "channels")}
 		for n.length() > 60000 {
 			n.Rows = n.Rows/2 + 1
 		}
 		offset := rapid.SampledFrom([]float32{0, 0.5, 100}).Draw(r, "offset")
 		const eps = 1e-5
-		x, residual, dy := c.array(n.length()), c.array(n.length()), c.array(n.length())
-		for i := range x {
-			x[i] += offset
+		x, residual, dy := c.draw(n.length()), c.draw(n.length()), c.draw(n.length())
+		for i := range x.n {
+			x.set(i, x.value(i)+offset)
 		}
 		gamma, beta := c.array(n.Channels), c.array(n.Channels)
 		if rapid.Bool().Draw(r, "plain") {
-			gamma, beta, residual = nil, nil, nil
+			gamma, beta, residual = nil, nil, Array{}
 		}
 		relu := rapid.Bool().Draw(r, "relu")
 		k := n.Groups * n.Channels
-		f32 := Float32s
 		both := func(f func(p *Pool, a, b []float32)) (a, b []float32) {
 			out := c.same(c.array(2*k), func(p *Pool, s []float32) { f(p, s[:k:k], s[k:]) })
 			return out[:k:k], out[k:]
 		}
 
-		mean, variance := both(func(p *Pool, mean, variance []float32) { p.BatchNormStatistics(n, f32(x), mean, variance) })
+		mean, variance := both(func(p *Pool, mean, variance []float32) { p.BatchNormStatistics(n, x, mean, variance) })
 		wantMean, wantVariance := make([]float32, k), make([]float32, k)
-		naiveBatchNormStatistics(n, x, wantMean, wantVariance)
+		naiveBatchNormStatistics(n, values(x), wantMean, wantVariance)
 		c.near("mean", mean, wantMean, nil, 1e-6*float64(1+offset))
 		c.near("variance", variance, wantVariance, nil, 4e-6)
 
-		y := c.same(c.array(n.length()), func(p *Pool, y []float32) {
-			p.BatchNormApply(n, f32(x), mean, variance, gamma, beta, eps, f32(residual), relu, f32(y))
+		y := c.sameArray(c.draw(n.length()), func(p *Pool, y Array) {
+			p.BatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, y)
 		})
 		wantY := make([]float32, n.length())
-		naiveBatchNormApply(n, x, mean, variance, gamma, beta, eps, residual, relu, wantY)
+		naiveBatchNormApply(n, values(x), mean, variance, gamma, beta, eps, values(residual), relu, wantY)
 		size := make([]float32, n.length())
 		for i := range size { // how much γ/√(variance+ε) magnifies
 			size[i] = float32(2 + 2/math.Sqrt(float64(variance[i/(n.Rows*n.Channels)*n.Channels+i%n.Channels])+eps))
 		}
-		c.near("y", y, wantY, size, 1e-6)
+		c.stores("y", y, wantY, size, 1e-6)
 
-		var mask []float32
+		var mask Array
 		if relu {
 			mask = y
 		}
 		sumDy, sumDyX := both(func(p *Pool, a, b []float32) {
-			p.BatchNormReduce(n, f32(dy), f32(x), f32(mask), mean, variance, eps, a, b)
+			p.BatchNormReduce(n, dy, x, mask, mean, variance, eps, a, b)
 		})
 		wantDy, wantDyX := make([]float32, k), make([]float32, k)
-		naiveBatchNormReduce(n, dy, x, mask, mean, variance, eps, wantDy, wantDyX)
+		naiveBatchNormReduce(n, values(dy), values(x), values(mask), mean, variance, eps, wantDy, wantDyX)
 		c.near("sumDy", sumDy, wantDy, nil, 1e-6*float64(n.Rows))
 		c.near("sumDyX", sumDyX, wantDyX, nil, 1e-6*float64(n.Rows))
 
 		wantDx, wantResidual := make([]float32, n.length()), make([]float32, n.length())
-		naiveBatchNormInputGradient(n, dy, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, wantDx, wantResidual)
-		half := n.length()
-		out := c.same(c.array(2*half), func(p *Pool, s []float32) {
-			p.BatchNormInputGradient(n, f32(dy), f32(x), f32(mask), mean, variance, gamma, eps, sumDy, sumDyX, f32(s[:half:half]), f32(s[half:]))
+		naiveBatchNormInputGradient(n, values(dy), values(x), values(mask), mean, variance, gamma, eps, sumDy, sumDyX, wantDx, wantResidual)
+		var residuals []Array
+		dx := c.sameArray(c.draw(n.length()), func(p *Pool, dx Array) {
+			r := c.draw(n.length())
+			p.BatchNormInputGradient(n, dy, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, dx, r)
+			residuals = append(residuals, r)
 		})
-		c.near("dx", out[:half], wantDx, size, 2e-6)
-		c.near("dresidual", out[half:], wantResidual, nil, 0)
-		alone := c.same(dy, func(p *Pool, dx []float32) {
-			p.BatchNormInputGradient(n, f32(dx), f32(x), f32(mask), mean, variance, gamma, eps, sumDy, sumDyX, f32(dx), Array{})
-		})
-		c.near("dx in place", alone, out[:half], nil, 0)
+		c.stores("dx", dx, wantDx, size, 2e-6)
+		for _, r := range residuals {
+			c.stores("dresidual", r, wantResidual, nil, 0)
+		}
+		c.exactly("dx in place", values(c.sameArray(dy, func(p *Pool, dx Array) {
+			p.BatchNormInputGradient(n, dx, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, dx, Array{})
+		})), values(dx))
+		c.stores("dresidual in place", c.sameArray(dy, func(p *Pool, r Array) {
+			p.BatchNormInputGradient(n, r, x, mask, mean, variance, gamma, eps, sumDy, sumDyX, c.draw(n.length()), r)
+		}), wantResidual, nil, 0)
 	})
 }
 
 func TestPooling(t *testing.T) {
-	onEverySet(t, func(r *rapid.T, c *checker) {
+	onEveryType(t, func(r *rapid.T, c *checker) {
 		g := drawGeometry(r)
 		g.OutC = g.InC
 		for i, k := range g.Kernel {
@@ -416,41 +486,46 @@ func TestPooling(t *testing.T) {
 			g.In[i] = max(g.In[i], g.Dilation[i]*(k-1)+1-2*g.Pad[i])
 			g.Out[i] = OutSize(g.In[i], k, g.Stride[i], g.Pad[i], g.Dilation[i])
 		}
-		x, dy := c.array(g.InLen()), c.array(g.OutLen())
-		for i := range x { // ties and NaN
-			x[i] = float32(math.Round(float64(x[i]) * 8))
-			if x[i] == 8 {
-				x[i] = float32(math.NaN())
+		x, dy := c.draw(g.InLen()), c.draw(g.OutLen())
+		for i := range x.n { // ties and NaN
+			v := float32(math.Round(float64(x.value(i)) * 8))
+			if v == 8 {
+				v = float32(math.NaN())
 			}
+			x.set(i, v)
 		}
-		half := g.OutLen()
-		out := c.same(c.array(2*half), func(p *Pool, s []float32) { p.MaxPool(g, Float32s(x), Float32s(s[:half:half]), ints(s[half:])) })
-		want := make([]float32, 2*half)
-		naiveMaxPool(g, x, want[:half], ints(want[half:]))
-		for i := range want {
-			if a, b := math.Float32bits(out[i]), math.Float32bits(want[i]); a != b {
-				r.Fatalf("MaxPool %+v: value %d is %x, want %x", g, i, a, b)
-			}
-		}
-		dx := c.same(c.array(g.InLen()), func(p *Pool, dx []float32) { p.MaxPoolBackward(g, Float32s(dy), ints(out[half:]), Float32s(dx)) })
+		want, wantArg := make([]float32, g.OutLen()), make([]int32, g.OutLen())
+		naiveMaxPool(g, values(x), want, wantArg)
+		arg := c.array(g.OutLen())
+		c.exactly(fmt.Sprintf("MaxPool %+v", g), values(c.sameArray(c.draw(g.OutLen()), func(p *Pool, y Array) {
+			p.MaxPool(g, x, y, ints(arg))
+			c.exactly(fmt.Sprintf("taps of MaxPool %+v", g), arg, bits(wantArg))
+			clear(arg)
+		})), want)
+		dx := c.sameArray(c.draw(g.InLen()), func(p *Pool, dx Array) { p.MaxPoolBackward(g, dy, wantArg, dx) })
 		wantDx := make([]float32, g.InLen())
-		naiveMaxPoolBackward(g, dy, ints(out[half:]), wantDx)
-		c.near("dx", dx, wantDx, nil, 4e-6)
+		naiveMaxPoolBackward(g, values(dy), wantArg, wantDx)
+		var scale []float32
+		tolerance := 4e-6
+		if c.half { // rounded as each window's gradient is added
+			scale = make([]float32, g.InLen())
+			naiveMaxPoolBackward(g, magnitudes(values(dy)), wantArg, scale)
+			tolerance = 0x1p-8 * float64(g.Taps()) * math.Pow(1+0x1p-8, float64(g.Taps()))
+		}
+		c.near("dx", values(dx), wantDx, scale, tolerance)
 
 		batch, pixels, channels := g.Batch, product(g.In), g.InC
-		x = c.array(g.InLen())
-		y := c.same(c.array(batch*channels), func(p *Pool, y []float32) { p.GlobalAveragePool(batch, pixels, channels, Float32s(x), Float32s(y)) })
+		x = c.draw(g.InLen())
+		y := c.sameArray(c.draw(batch*channels), func(p *Pool, y Array) { p.GlobalAveragePool(batch, pixels, channels, x, y) })
 		wantY := make([]float32, batch*channels)
-		naiveGlobalAveragePool(batch, pixels, channels, x, wantY)
-		c.near("average", y, wantY, nil, 5e-7)
-		dx = c.same(c.array(g.InLen()), func(p *Pool, dx []float32) {
-			p.GlobalAveragePoolBackward(batch, pixels, channels, Float32s(y), Float32s(dx))
-		})
-		naiveGlobalAveragePoolBackward(batch, pixels, channels, y, wantDx)
-		c.near("average's gradient", dx, wantDx, nil, 0)
+		naiveGlobalAveragePool(batch, pixels, channels, values(x), wantY)
+		c.stores("average", y, wantY, nil, 5e-7)
+		dx = c.sameArray(c.draw(g.InLen()), func(p *Pool, dx Array) { p.GlobalAveragePoolBackward(batch, pixels, channels, y, dx) })
+		naiveGlobalAveragePoolBackward(batch, pixels, channels, values(y), wantDx)
+		c.stores("average's gradient", dx, wantDx, nil, 0)
 		sum := c.array(channels)
-		got := c.same(sum, func(p *Pool, s []float32) { p.ColumnSum(batch*pixels, channels, Float32s(x), s) })
-		naiveColumnSum(batch*pixels, channels, x, sum)
+		got := c.same(sum, func(p *Pool, s []float32) { p.ColumnSum(batch*pixels, channels, x, s) })
+		naiveColumnSum(batch*pixels, channels, values(x), sum)
 		c.near("ColumnSum", got, sum, nil, 3e-7*float64(1+batch*pixels))
 	})
 }
@@ -488,9 +563,10 @@ func TestElementwise(t *testing.T) {
 					y[i] = s
 				}
 			}},
-			{"SGD's weights", 5e-7, func(p *Pool, y []float32) { p.SGD(s, u, v, b, c.copyOf(start), y) },
+			{"SGD's gradients", 0, func(p *Pool, y []float32) { p.SGD(s, u, v, y, c.copyOf(start), c.copyOf(start)) }, func(y []float32) { clear(y) }},
+			{"SGD's weights", 5e-7, func(p *Pool, y []float32) { p.SGD(s, u, v, c.copyOf(b), c.copyOf(start), y) },
 				func(y []float32) { naiveSGD(s, u, v, b, append([]float32{}, start...), y) }},
-			{"SGD's velocities", 5e-7, func(p *Pool, y []float32) { p.SGD(s, u, v, b, y, c.copyOf(start)) },
+			{"SGD's velocities", 5e-7, func(p *Pool, y []float32) { p.SGD(s, u, v, c.copyOf(b), y, c.copyOf(start)) },
 				func(y []float32) { naiveSGD(s, u, v, b, y, append([]float32{}, start...)) }},
 		} {
 			got := c.same(start, op.fast)
@@ -502,6 +578,26 @@ func TestElementwise(t *testing.T) {
 				}
 			}
 			c.near(op.name, got, want, nil, op.tolerance)
+		}
+	})
+}
+
+func TestFinite(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) {
+		x := c.array(rapid.OneOf(rapid.IntRange(0, 600), rapid.IntRange(flatBlock-20, 2*flatBlock+20)).Draw(r, "n"))
+		for _, p := range c.pools {
+			if !p.Finite(x) {
+				r.Fatalf("finite values are called infinite")
+			}
+		}
+		if len(x) == 0 {
+			return
+		}
+		x[rapid.IntRange(0, len(x)-1).Draw(r, "at")] = rapid.SampledFrom([]float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}).Draw(r, "value")
+		for _, p := range c.pools {
+			if p.Finite(x) {
+				r.Fatalf("a value that is not finite is not seen")
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -45,6 +46,33 @@ func TestCopyAndPadRows(t *testing.T) {
 			want[i/width*cols+at+i%width] = v
 		}
 		c.exactly("PadRows", got, want)
+	})
+}
+
+func TestFrame(t *testing.T) {
+	onEverySet(t, func(r *rapid.T, c *checker) {
+		small := func(name string, low, high int) int { return rapid.IntRange(low, high).Draw(r, name) }
+		f := Frame{Batch: small("batch", 0, 4), Channels: small("channels", 1, 20)}
+		f.Padded = f.Channels + small("more channels", 0, 2)
+		in, out := 1, 1
+		for range small("rank", 1, 3) {
+			n, pad := small("in", 1, 9), small("pad", 0, 3)
+			f.In, f.Pad = append(f.In, n), append(f.Pad, pad)
+			in, out = in*n, out*(n+2*pad)
+		}
+		x := c.array(f.Batch * in * f.Channels)
+		got := c.same(c.array(f.Batch*out*f.Padded), func(p *Pool, y []float32) { p.Frame(f, x, y) })
+		want := make([]float32, len(got))
+		for i, v := range x {
+			channel, pixel := i%f.Channels, i/f.Channels
+			at, size := 0, 1 // of the pixel in the frame
+			for k := len(f.In) - 1; k >= 0; k-- {
+				at += (pixel%f.In[k] + f.Pad[k]) * size
+				pixel, size = pixel/f.In[k], size*(f.In[k]+2*f.Pad[k])
+			}
+			want[(pixel*size+at)*f.Padded+channel] = v // what is left of pixel is the sample
+		}
+		c.exactly(fmt.Sprintf("Frame %+v", f), got, want)
 	})
 }
 
