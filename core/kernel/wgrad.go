@@ -167,8 +167,10 @@ func gradientTask(p *Pool, w *worker, task int) {
 	}
 }
 
-// soon is what a task reads in its next round: two stretches of memory.
-type soon [2]struct {
+// soon is what a task reads in its next round: x and dy, of one sample or of two, or of several that follow each other.
+type soon [4]stretch
+
+type stretch struct {
 	from  unsafe.Pointer
 	lines int
 }
@@ -201,12 +203,22 @@ func (s *gradientSweep) fetch(w *worker, segment, b, b0, b1 int) {
 		return
 	}
 	g := &s.g
-	for i, a := range []struct {
+	n := 0
+	for _, a := range [2]struct {
 		of    Array
 		image int
 	}{{s.x, product(g.In) * g.InC}, {s.dy, s.pixels * g.OutC}} {
-		from, to := b*a.image+a.image/s.segments*segment, min(b+s.together-1, b1-1)*a.image+a.image/s.segments*(segment+1)
-		w.soon[i].from, w.soon[i].lines = a.of.at(from), (to-from)*a.of.bytes()/lineBytes
+		first, last := b, min(b+s.together, b1)
+		if s.segments == 1 { // whole samples follow each other
+			w.soon[n] = stretch{a.of.at(first * a.image), (last - first) * a.image * a.of.bytes() / lineBytes}
+			n++
+			continue
+		}
+		for ; first < last; first++ {
+			from := first*a.image + a.image/s.segments*segment
+			w.soon[n] = stretch{a.of.at(from), a.image / s.segments * a.of.bytes() / lineBytes}
+			n++
+		}
 	}
 }
 

@@ -38,11 +38,6 @@ func (o *out) narrow(from, to string) {
 	o.evex(fmt.Sprintf("VCVTNEPS2BF16 %s, Y%s", from, to[1:]), 2, 0x72, register(from), 0, register(to))
 }
 
-// narrowPair writes 32 float32 as bfloat16: low into the lower half of to, high into the upper one.
-func (o *out) narrowPair(low, high, to string) {
-	o.evex(fmt.Sprintf("VCVTNE2PS2BF16 %s, %s, %s", low, high, to), 3, 0x72, register(low), register(high), register(to))
-}
-
 // widen loads 16 bfloat16 as float32, those under the mask alone if masked.
 func (o *out) widen(from, to string, masked bool) {
 	if masked {
