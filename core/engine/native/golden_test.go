@@ -2,6 +2,7 @@ package native
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
@@ -85,13 +87,19 @@ func norm(s []float32) float64 {
 // near fails unless got is within tolerance of the golden, relative to its norm.
 func near(t *testing.T, name, array string, got []float32, want summary, tolerance float64) {
 	t.Helper()
+	nearOf(t, name, name, array, got, want, tolerance)
+}
+
+// nearOf is near for a case that is computed in several ways: what says which one.
+func nearOf(t *testing.T, what, name, array string, got []float32, want summary, tolerance float64) {
+	t.Helper()
 	if len(want.Projections) == 0 {
-		t.Errorf("%s: there is no golden of %s", name, array)
+		t.Errorf("%s: there is no golden of %s", what, array)
 		return
 	}
 	limit := tolerance * want.Norm
 	if d, e := distance(name, array, got, want), math.Abs(norm(got)-want.Norm); !(d <= limit && e <= limit) {
-		t.Errorf("%s: %s differs by %.2g (norm by %.2g), relative to its norm %.3g; at most %.0e is allowed", name, array, d/want.Norm, e/want.Norm, want.Norm, tolerance)
+		t.Errorf("%s: %s differs by %.2g (norm by %.2g), relative to its norm %.3g; at most %.0e is allowed", what, array, d/want.Norm, e/want.Norm, want.Norm, tolerance)
 	}
 }
 
@@ -129,74 +137,80 @@ func layerCase(input []int64, out func(b *builder, from string) string) *protoco
 	return b.Model
 }
 
-func TestEveryLayerAgreesWithPyTorch(t *testing.T) {
-	conv := func(cout int64, k, s, p, d []int64, bias bool) func(b *builder, from string) string {
-		return func(b *builder, from string) string {
-			c := &protocol.Conv{Weight: b.param("layer.weight", constant(0), append([]int64{cout, b.Input[len(b.Input)-1]}, k...)...), Stride: s, Padding: p, Dilation: d}
+// layerCases are the cases of testdata/golden.py.
+func layerCases() map[string]layerOf {
+	s := func(v ...int64) []int64 { return v }
+	conv := func(input []int64, cout int64, k, stride, p, d []int64, bias bool) layerOf {
+		return layerOf{input, func(b *builder, from string) string {
+			c := &protocol.Conv{Weight: b.param("layer.weight", constant(0), append([]int64{cout, b.Input[len(b.Input)-1]}, k...)...), Stride: stride, Padding: p, Dilation: d}
 			if bias {
 				c.Bias = b.param("layer.bias", constant(0), cout)
 			}
 			return b.layer(&protocol.Layer{Name: "layer", Op: &protocol.Layer_Conv{Conv: c}}, from)
-		}
+		}}
 	}
-	pool := func(k, s, p []int64) func(b *builder, from string) string {
-		return func(b *builder, from string) string {
-			return b.layer(&protocol.Layer{Name: "layer", Op: &protocol.Layer_MaxPool{MaxPool: &protocol.MaxPool{Kernel: k, Stride: s, Padding: p}}}, from)
-		}
+	pool := func(input, k, stride, p []int64) layerOf {
+		return layerOf{input, func(b *builder, from string) string {
+			return b.layer(&protocol.Layer{Name: "layer", Op: &protocol.Layer_MaxPool{MaxPool: &protocol.MaxPool{Kernel: k, Stride: stride, Padding: p}}}, from)
+		}}
 	}
-	batchNorm := func(b *builder, from string) string { return b.norm("layer", from, b.Input[len(b.Input)-1], 1) }
-	s := func(v ...int64) []int64 { return v }
-	cases := map[string]struct {
-		input  []int64 // with the batch
-		groups uint32
-		layer  func(b *builder, from string) string
-	}{
-		"conv1d":           {s(3, 17, 5), 1, conv(7, s(5), s(2), s(2), s(1), true)},
-		"conv2d":           {s(2, 9, 8, 6), 1, conv(20, s(3, 3), s(1, 1), s(1, 1), s(1, 1), false)},
-		"conv2d strided":   {s(2, 9, 8, 5), 1, conv(33, s(7, 5), s(2, 3), s(3, 1), s(1, 1), true)},
-		"conv2d dilated":   {s(2, 11, 10, 17), 1, conv(4, s(3, 2), s(1, 2), s(2, 0), s(2, 3), false)},
-		"conv2d pointwise": {s(2, 6, 6, 16), 1, conv(48, s(1, 1), s(2, 2), s(0, 0), s(1, 1), false)},
-		"conv3d":           {s(2, 5, 6, 4, 3), 1, conv(9, s(3, 3, 2), s(1, 2, 1), s(1, 1, 1), s(1, 1, 2), true)},
-		"linear":           {s(6, 19), 1, func(b *builder, from string) string { return b.linear("layer", from, 19, 33) }},
-		"norm":             {s(4, 5, 6, 19), 1, batchNorm},
-		"norm in groups":   {s(6, 3, 4, 8), 3, batchNorm},
-		"norm of vectors":  {s(8, 33), 2, batchNorm},
-		"norm of volumes":  {s(2, 3, 2, 3, 4), 1, batchNorm},
-		"pool1d":           {s(2, 15, 4), 1, pool(s(3), s(2), s(1))},
-		"pool2d":           {s(2, 9, 8, 7), 1, pool(s(3, 3), s(2, 2), s(1, 1))},
-		"pool3d":           {s(2, 4, 5, 6, 3), 1, pool(s(2, 3, 2), s(2, 1, 2), s(0, 1, 1))},
-		"relu":             {s(3, 7, 5, 6), 1, func(b *builder, from string) string { return b.relu("layer", from) }},
-		"mean":             {s(3, 7, 5, 6), 1, func(b *builder, from string) string { return b.mean("layer", from) }},
-		"add":              {s(3, 7, 5, 6), 1, func(b *builder, from string) string { return b.add("layer", from, b.relu("r", from)) }},
-		"l2":               {s(5, 19), 1, func(b *builder, from string) string { return b.unit("layer", from) }},
+	norm := func(input ...int64) layerOf {
+		return layerOf{input, func(b *builder, from string) string { return b.norm("layer", from, b.Input[len(b.Input)-1], 1) }}
 	}
-	var golden map[string]map[string]summary
-	readGolden(t, "layers.json", &golden)
-	if len(golden) != len(cases) {
-		t.Errorf("%d goldens for %d cases", len(golden), len(cases))
+	return map[string]layerOf{
+		"conv1d":           conv(s(3, 17, 5), 7, s(5), s(2), s(2), s(1), true),
+		"conv2d":           conv(s(2, 9, 8, 6), 20, s(3, 3), s(1, 1), s(1, 1), s(1, 1), false),
+		"conv2d strided":   conv(s(2, 9, 8, 5), 33, s(7, 5), s(2, 3), s(3, 1), s(1, 1), true),
+		"conv2d dilated":   conv(s(2, 11, 10, 17), 4, s(3, 2), s(1, 2), s(2, 0), s(2, 3), false),
+		"conv2d pointwise": conv(s(2, 6, 6, 16), 48, s(1, 1), s(2, 2), s(0, 0), s(1, 1), false),
+		"conv3d":           conv(s(2, 5, 6, 4, 3), 9, s(3, 3, 2), s(1, 2, 1), s(1, 1, 1), s(1, 1, 2), true),
+		"linear":           {s(6, 19), func(b *builder, from string) string { return b.linear("layer", from, 19, 33) }},
+		"norm":             norm(4, 5, 6, 19),
+		"norm in groups":   norm(6, 3, 4, 8),
+		"norm of vectors":  norm(8, 33),
+		"norm of volumes":  norm(2, 3, 2, 3, 4),
+		"pool1d":           pool(s(2, 15, 4), s(3), s(2), s(1)),
+		"pool2d":           pool(s(2, 9, 8, 7), s(3, 3), s(2, 2), s(1, 1)),
+		"pool3d":           pool(s(2, 4, 5, 6, 3), s(2, 3, 2), s(2, 1, 2), s(0, 1, 1)),
+		"relu":             {s(3, 7, 5, 6), func(b *builder, from string) string { return b.relu("layer", from) }},
+		"mean":             {s(3, 7, 5, 6), func(b *builder, from string) string { return b.mean("layer", from) }},
+		"add":              {s(3, 7, 5, 6), func(b *builder, from string) string { return b.add("layer", from, b.relu("r", from)) }},
+		"l2":               {s(5, 19), func(b *builder, from string) string { return b.unit("layer", from) }},
 	}
-	for name, c := range cases {
-		p := alone(layerCase(c.input[1:], c.layer))
-		p.Passes[0].NormGroups = c.groups
-		n := compile(t, p, engine.Options{Batch: int(c.input[0])})
-		for _, full := range n.names {
-			if q := n.params[full]; !q.buffer {
-				n.setValues(q, n.slabs.online, drawn(name, q.Name, q.size))
-			}
-		}
-		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
-		must(t, n.Forward("only", n.batch, 0))
-		near(t, name, "out", n.Tap("out"), golden[name]["out"], 1e-5)
-		copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
-		must(t, n.Backward("only"))
-		for _, full := range n.names {
-			if q := n.params[full]; q.buffer {
-				near(t, name, q.Name, n.values(q, n.slabs.online), golden[name][q.Name], 1e-5)
-			} else {
-				near(t, name, "gradient "+q.Name, n.values(q, n.slabs.gradients), golden[name]["gradient "+q.Name], 1e-5)
-			}
-		}
+}
+
+// normGroups are the groups of batch norm, where a case has several.
+var normGroups = map[string]uint32{"norm in groups": 3, "norm of vectors": 2}
+
+func TestEveryLayerAgreesWithPyTorch(t *testing.T) { agree(t, "layers.json", layerCases()) }
+
+// precisions are those that the machine computes.
+func precisions() []engine.Precision {
+	if kernel.HasBFloat16() {
+		return []engine.Precision{engine.Float32, engine.BFloat16}
 	}
+	return []engine.Precision{engine.Float32}
+}
+
+// yardsticks are how far PyTorch's own bfloat16 is from its float64, where rounding changes more than the values:
+// testdata/golden_bfloat16.py says where.
+type yardsticks struct {
+	Layers   map[string]map[string]float64
+	Networks map[string]struct{ Forward, Gradient, Inference float64 }
+}
+
+func readYardsticks(t *testing.T) (y yardsticks) {
+	t.Helper()
+	readGolden(t, "bfloat16.json", &y)
+	return y
+}
+
+// allowed is how far an array of a layer may be from PyTorch's float64, relative to the norm.
+func (y yardsticks) allowed(p engine.Precision, layer, array string) float64 {
+	if p == engine.BFloat16 {
+		return max(1e-2, 2*y.Layers[layer][array])
+	}
+	return 1e-5
 }
 
 func TestResNetsAgreeWithPyTorch(t *testing.T) {
@@ -205,6 +219,7 @@ func TestResNetsAgreeWithPyTorch(t *testing.T) {
 		Arrays  map[string]summary
 	}
 	readGolden(t, "networks.json", &golden)
+	half := readYardsticks(t)
 	for _, c := range []struct {
 		name        string
 		depth       int
@@ -220,57 +235,64 @@ func TestResNetsAgreeWithPyTorch(t *testing.T) {
 		{"r50 zero", 50, 5, "imagenet", 64, 4, true, true}, {"r50", 50, 5, "imagenet", 64, 4, false, false},
 		{"r50 paper zero", 50, 4, "paper", 32, 2, true, true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			if c.heavy && os.Getenv("ASTERISM_LONG") == "" {
-				t.Skip("set ASTERISM_LONG=1 for this network")
-			}
-			want := golden[c.name]
-			p := alone(resnet(c.depth, c.size, c.bands, c.stem, c.zero))
-			n := compile(t, p, engine.Options{Batch: c.batch, Seed: 7})
-			copy(n.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
-			must(t, n.Forward("only", c.batch, 0))
-			copy(n.TapGradient("out"), drawn(c.name, "gradient", len(n.TapGradient("out"))))
-			must(t, n.Backward("only"))
+		for _, precision := range precisions() {
+			t.Run(fmt.Sprintf("%s in %s", c.name, precision), func(t *testing.T) {
+				if c.heavy && os.Getenv("ASTERISM_LONG") == "" {
+					t.Skip("set ASTERISM_LONG=1 for this network")
+				}
+				want := golden[c.name]
+				p := alone(resnet(c.depth, c.size, c.bands, c.stem, c.zero))
+				n := compile(t, p, engine.Options{Batch: c.batch, Seed: 7, Precision: precision})
+				copy(n.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
+				must(t, n.Forward("only", c.batch, 0))
+				copy(n.TapGradient("out"), drawn(c.name, "gradient", len(n.TapGradient("out"))))
+				must(t, n.Backward("only"))
 
-			// Zero-initialised residual branches keep rounding small, so errors of ours would show. With the default
-			// initialisation the network itself amplifies rounding: PyTorch's own distance from float64 is the yardstick.
-			forward, gradient := 1e-5, 2e-4
-			if !c.zero {
-				forward, gradient = max(2*want.PyTorch.Forward, 1e-5), max(2*want.PyTorch.Gradient, 1e-5)
-			}
-			near(t, c.name, "out", n.Tap("out"), want.Arrays["out"], forward)
-			var off, all float64
-			for _, full := range n.names {
-				q := n.params[full]
-				array := "gradient " + q.Name
-				if q.buffer {
-					if w, ok := want.Arrays[q.Name]; ok {
-						near(t, c.name, q.Name, n.values(q, n.slabs.online), w, forward)
+				// Zero-initialised residual branches keep rounding small, so errors of ours would show. With the default
+				// initialisation the network itself amplifies rounding: PyTorch's own distance from float64 is the yardstick.
+				forward, gradient := 1e-5, 2e-4
+				if !c.zero {
+					forward, gradient = max(2*want.PyTorch.Forward, 1e-5), max(2*want.PyTorch.Gradient, 1e-5)
+				}
+				inference, strict := 5*forward, c.zero
+				if precision == engine.BFloat16 { // then PyTorch's own bfloat16 is the yardstick
+					own := half.Networks[c.name]
+					forward, gradient, inference, strict = max(2*own.Forward, 1e-2), 2*own.Gradient, max(2*own.Inference, 1e-2), false
+				}
+				near(t, c.name, "out", n.Tap("out"), want.Arrays["out"], forward)
+				var off, all float64
+				for _, full := range n.names {
+					q := n.params[full]
+					array := "gradient " + q.Name
+					if q.buffer {
+						if w, ok := want.Arrays[q.Name]; ok {
+							near(t, c.name, q.Name, n.values(q, n.slabs.online), w, forward)
+						}
+						continue
 					}
-					continue
+					got, w := n.values(q, n.slabs.gradients), want.Arrays[array]
+					d := distance(c.name, array, got, w)
+					off, all = off+d*d, all+w.Norm*w.Norm
+					if strict && w.Norm > 0 {
+						near(t, c.name, array, got, w, gradient)
+					}
+					if w.Norm == 0 && norm(got) != 0 {
+						t.Errorf("%s is zero in PyTorch and has the norm %g here", array, norm(got))
+					}
 				}
-				got, w := n.values(q, n.slabs.gradients), want.Arrays[array]
-				d := distance(c.name, array, got, w)
-				off, all = off+d*d, all+w.Norm*w.Norm
-				if c.zero && w.Norm > 0 {
-					near(t, c.name, array, got, w, gradient)
+				relative := math.Sqrt(off / all)
+				t.Logf("gradients differ by %.2g, half of what is allowed is %.2g", relative, gradient/2)
+				if !(relative <= gradient) {
+					t.Errorf("all gradients together differ by %.2g, at most %.2g is allowed", relative, gradient)
 				}
-				if w.Norm == 0 && norm(got) != 0 {
-					t.Errorf("%s is zero in PyTorch and has the norm %g here", array, norm(got))
-				}
-			}
-			relative := math.Sqrt(off / all)
-			t.Logf("gradients differ by %.2g; PyTorch's by %.2g", relative, want.PyTorch.Gradient)
-			if !(relative <= gradient) {
-				t.Errorf("all gradients together differ by %.2g, at most %.2g is allowed", relative, gradient)
-			}
 
-			i := compile(t, p, engine.Options{Batch: c.batch + 1, Mode: engine.Infer})
-			must(t, i.SetParams(n.Params()))
-			copy(i.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
-			must(t, i.Forward("only", c.batch, 0))
-			near(t, c.name, "inference", i.Tap("out")[:len(n.Tap("out"))], want.Arrays["inference"], 5*forward)
-		})
+				i := compile(t, p, engine.Options{Batch: c.batch + 1, Mode: engine.Infer, Precision: precision})
+				must(t, i.SetParams(n.Params()))
+				copy(i.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
+				must(t, i.Forward("only", c.batch, 0))
+				near(t, c.name, "inference", i.Tap("out")[:len(n.Tap("out"))], want.Arrays["inference"], inference)
+			})
+		}
 	}
 }
 

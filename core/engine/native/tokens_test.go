@@ -196,7 +196,7 @@ func maskedTokens(b *builder, x string) string {
 
 func TestTokenLayersAgreeWithPyTorch(t *testing.T) { agree(t, "tokens.json", tokenCases()) }
 
-// agree compares layers with their goldens: in training, twice, and a part of a batch in inference.
+// agree compares layers with their goldens, in every precision.
 func agree(t *testing.T, file string, cases map[string]layerOf) {
 	t.Helper()
 	var golden map[string]map[string]summary
@@ -204,43 +204,67 @@ func agree(t *testing.T, file string, cases map[string]layerOf) {
 	if len(golden) != len(cases) {
 		t.Errorf("%d goldens for %d cases", len(golden), len(cases))
 	}
+	half := readYardsticks(t)
 	for name, c := range cases {
-		p := alone(layerCase(c.input[1:], c.layer))
-		n := compile(t, p, engine.Options{Batch: int(c.input[0])})
-		give(t, n, func(q *param) []float32 { return drawn(name, q.Name, q.size) })
-		copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
-		copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
-		for range 2 { // nothing of the first time may be left
-			clear(n.slabs.gradients)
-			must(t, n.Forward("only", n.batch, 0))
-			near(t, name, "out", n.Tap("out"), golden[name]["out"], 1e-5)
-			must(t, n.Backward("only"))
-		}
-		for full, g := range gradients(n) {
-			array := "gradient " + n.params[full].Name
-			near(t, name, array, g, golden[name][array], 1e-5)
-		}
-
-		// In inference a part of a batch gives what training gives, where nothing is drawn.
-		if slices.ContainsFunc(p.Encoder.Layers, func(l *protocol.Layer) bool { return l.GetTokenOrder() != nil || l.GetDropout().GetRate() > 0 }) {
-			continue
-		}
-		i := compile(t, p, engine.Options{Batch: n.batch + 2, Mode: engine.Infer})
-		must(t, i.SetParams(n.Params()))
-		copy(i.Input("only"), n.Input("only"))
-		must(t, i.Forward("only", n.batch, 0))
-		near(t, name, "out", i.Tap("out")[:len(n.Tap("out"))], golden[name]["out"], 1e-5)
-		if norm(i.Tap("out")[len(n.Tap("out")):]) != 0 {
-			t.Errorf("%s: samples that were not asked for were written", name)
+		for _, p := range precisions() {
+			c.agree(t, name, p, golden[name], func(array string) float64 { return half.allowed(p, name, array) })
 		}
 	}
 }
 
-// give sets every parameter.
+// agree compares a layer with its golden: in training, twice, and a part of a batch in inference.
+func (c layerOf) agree(t *testing.T, name string, precision engine.Precision, golden map[string]summary, allowed func(array string) float64) {
+	t.Helper()
+	what := fmt.Sprintf("%s in %s", name, precision)
+	check := func(array string, got []float32) {
+		t.Helper()
+		nearOf(t, what, name, array, got, golden[array], allowed(array))
+	}
+	p := alone(layerCase(c.input[1:], c.layer))
+	p.Passes[0].NormGroups = normGroups[name]
+	n := compile(t, p, engine.Options{Batch: int(c.input[0]), Precision: precision})
+	give(t, n, func(q *param) []float32 { return drawn(name, q.Name, q.size) })
+	copy(n.Input("only"), drawn(name, "input", len(n.Input("only"))))
+	copy(n.TapGradient("out"), drawn(name, "gradient", len(n.TapGradient("out"))))
+	for again := range 2 { // nothing of the first time may be left
+		clear(n.slabs.gradients)
+		must(t, n.Forward("only", n.batch, 0))
+		check("out", n.Tap("out"))
+		must(t, n.Backward("only"))
+		for full, q := range n.params {
+			if q.buffer && again == 0 {
+				check(q.Name, n.values(n.params[full], n.slabs.online))
+			}
+		}
+	}
+	for full, g := range gradients(n) {
+		check("gradient "+n.params[full].Name, g)
+	}
+
+	// In inference a part of a batch gives what training gives, where nothing is drawn and no statistics are taken.
+	if slices.ContainsFunc(p.Encoder.Layers, func(l *protocol.Layer) bool {
+		return l.GetTokenOrder() != nil || l.GetDropout().GetRate() > 0 || l.GetBatchNorm() != nil
+	}) {
+		return
+	}
+	i := compile(t, p, engine.Options{Batch: n.batch + 2, Mode: engine.Infer, Precision: precision})
+	must(t, i.SetParams(n.Params()))
+	copy(i.Input("only"), n.Input("only"))
+	must(t, i.Forward("only", n.batch, 0))
+	check("out", i.Tap("out")[:len(n.Tap("out"))])
+	if norm(i.Tap("out")[len(n.Tap("out")):]) != 0 {
+		t.Errorf("%s: samples that were not asked for were written", what)
+	}
+}
+
+// give sets every trained parameter.
 func give(t *testing.T, n *network, values func(q *param) []float32) {
 	t.Helper()
 	var arrays []engine.Array
 	for _, full := range n.names {
+		if n.params[full].buffer {
+			continue
+		}
 		arrays = append(arrays, engine.Array{Name: full, Shape: n.params[full].Shape, Data: values(n.params[full])})
 	}
 	must(t, n.SetParams(arrays))

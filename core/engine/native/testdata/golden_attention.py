@@ -62,7 +62,7 @@ def kept(layer, samples, values, rate, seed=0, step=0):
         rows.append(np.stack(words, 1).reshape(-1)[:values] >= round(rate * 2 ** 32))
     return torch.from_numpy(np.stack(rows)).double() / (1 - rate)
 
-def dropout(x, rate, layer="encoder.layer"): return x * kept(layer, x.shape[0], x[0].numel(), rate).reshape(x.shape)
+def dropout(x, rate, layer="encoder.layer"): return x * kept(layer, x.shape[0], x[0].numel(), rate).reshape(x.shape).to(x.dtype)
 
 for of, shape in SHAPES.items():
     case("dropout of " + of, shape, {}, lambda x, w: dropout(x, 0.3))
@@ -74,5 +74,6 @@ case("transformer block", [3, 10, c], {"layer.n1": [c], "layer.b1": [c], "layer.
         x + dropout(F.linear(F.gelu(F.linear(F.layer_norm(x, (c,), w["layer.n2"], w["layer.b2"], 1e-6), w["layer.up"])), w["layer.down"]), 0.1, "encoder.second"))(
     x + dropout(F.linear(attention(3, *F.linear(F.layer_norm(x, (c,), w["layer.n1"], w["layer.b1"], 1e-6), w["layer.qkv"]).chunk(3, -1)), w["layer.out"]), 0.1, "encoder.first")))
 
-with open(os.path.join(HERE, "attention.json"), "w") as f:
-    f.write(json.dumps(compact(CASES), separators=(",", ":")).replace('},"', '},\n"') + "\n")
+if __name__ == "__main__":
+    with open(os.path.join(HERE, "attention.json"), "w") as f:
+        f.write(json.dumps(compact(CASES), separators=(",", ":")).replace('},"', '},\n"') + "\n")
