@@ -2,17 +2,19 @@ package native
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"pgregory.net/rapid"
 )
 
 // randomModel is a graph of layers that may read any earlier value, several times or never: fan-outs, unused layers,
 // activations of sums of norms, norms of activations, one map added to itself, views of views.
-func randomModel(t *rapid.T) *protocol.Model {
-	const channels = 3
+func randomModel(t *rapid.T, channels int64) *protocol.Model {
 	b := newBuilder(4, 4, channels)
 	names := []string{b.conv("c", "input", channels, channels, 3, 1, 1)}
 	for i := range rapid.IntRange(1, 12).Draw(t, "layers") {
@@ -64,7 +66,7 @@ func randomModel(t *rapid.T) *protocol.Model {
 			if kind == "layer norm" {
 				b.layerNorm(name, w, c, from, 0.1)
 			} else {
-				b.groupNorm(name, w, c, from, 3, 0.1)
+				b.groupNorm(name, w, c, from, channels, 0.1)
 			}
 		case "function":
 			b.function(rapid.SampledFrom([]string{"gelu", "silu", "sigmoid", "tanh", "leaky_relu"}).Draw(t, "function"), name, from)
@@ -101,16 +103,61 @@ func randomModel(t *rapid.T) *protocol.Model {
 	return b.Model
 }
 
+// randomProgram computes a random model, with a gradient or without.
+func randomProgram(t *rapid.T, channels int64) engine.Program {
+	p := alone(randomModel(t, channels))
+	p.Taps = append(p.Taps, &protocol.Tap{Name: "map", Pass: "only", Output: "features"})
+	p.Passes[0].NormGroups = uint32(rapid.IntRange(1, 2).Draw(t, "groups"))
+	p.Passes[0].Gradient = rapid.Bool().Draw(t, "gradient")
+	return p
+}
+
 // Whatever the graph, fusion and shared memory change nothing but the order of a few roundings.
 func TestRandomGraphsAgreeWithPlainPlans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := alone(randomModel(t))
-		p.Taps = append(p.Taps, &protocol.Tap{Name: "map", Pass: "only", Output: "features"})
-		p.Passes[0].NormGroups = uint32(rapid.IntRange(1, 2).Draw(t, "groups"))
-		p.Passes[0].Gradient = rapid.Bool().Draw(t, "gradient")
-		o := engine.Options{Batch: 4, Threads: 1, Mode: rapid.SampledFrom([]engine.Mode{engine.Train, engine.Infer}).Draw(t, "mode")}
-		comparePlans(t, p, o)
+		p := randomProgram(t, rapid.Int64Range(3, 4).Draw(t, "channels"))
+		comparePlans(t, p, engine.Options{Batch: 4, Threads: 1, Mode: rapid.SampledFrom([]engine.Mode{engine.Train, engine.Infer}).Draw(t, "mode")})
 	})
+}
+
+// In bfloat16 fusion saves roundings, and a graph may enlarge what is left of them, or turn one into another choice of a
+// maximum: how far the plain plan is from float32 tells how much. The graphs are the same in every run.
+func TestRandomGraphsInBFloat16AgreeWithPlainPlans(t *testing.T) {
+	if !kernel.HasBFloat16() {
+		t.Skip("needs instructions for bfloat16")
+	}
+	const graphs = 300
+	calm := 0
+	for seed := range graphs {
+		p := rapid.Custom(func(t *rapid.T) engine.Program { return randomProgram(t, rapid.Int64Range(3, 4).Draw(t, "channels")) }).Example(seed)
+		o := engine.Options{Batch: 16, Threads: 1}
+		if seed%4 == 0 {
+			o.Mode = engine.Infer
+		}
+		exact := results(t, computed(t, p, o, true))
+		o.Precision = engine.BFloat16
+		plain, fused := results(t, computed(t, p, o, true)), results(t, computed(t, p, o, false))
+		distance := func(a, b map[string][]float32) (worst float64) {
+			for name := range a {
+				var off float64
+				for i, v := range b[name] {
+					off = math.Hypot(off, float64(a[name][i]-v))
+				}
+				worst = max(worst, off/(norm(b[name])+1e-3))
+			}
+			return worst
+		}
+		own, d := distance(plain, exact), distance(fused, plain)
+		if own <= 0.1 {
+			calm++
+		}
+		if !(d <= max(4*own, 0.1)) {
+			t.Errorf("graph %d: with fusion an array differs by %.2g of its norm; bfloat16 itself makes %.2g", seed, d, own)
+		}
+	}
+	if calm < graphs/2 {
+		t.Errorf("only %d of %d graphs tell rounding from defects", calm, graphs)
+	}
 }
 
 // A residual branch of one convolution: where gradients meet, what is added is also what the branch's gradient reads.
@@ -124,66 +171,81 @@ func TestResidualOfOneConvolution(t *testing.T) {
 	comparePlans(t, p, engine.Options{Batch: 4, Threads: 1})
 }
 
-// comparePlans computes a program with a tap "out" and a tap "map" by a plain plan and by the usual one.
-func comparePlans(t interface {
+type failer interface {
 	Fatal(args ...any)
 	Errorf(format string, args ...any)
-}, p engine.Program, o engine.Options) {
+}
+
+// comparePlans computes a program with a tap "out" and a tap "map" by a plain plan and by the usual one.
+func comparePlans(t failer, p engine.Program, o engine.Options) {
+	plain, fused := computed(t, p, o, true), computed(t, p, o, false)
+	if a, b := fused.passes["only"].arena, plain.passes["only"].arena; a > b {
+		t.Errorf("sharing memory takes %d values, not sharing %d", a, b)
+	}
+	got := results(t, fused)
+	for name, want := range results(t, plain) {
+		var off, size float64
+		for i, v := range want {
+			off += float64(got[name][i]-v) * float64(got[name][i]-v)
+			size += float64(v) * float64(v)
+		}
+		if !(off <= 1e-8*size+1e-10) {
+			t.Errorf("%s differs by %.2g of %.2g", name, off, size)
+		}
+	}
+}
+
+// computed is a network after a pass "only", forward and, where it has a gradient, back.
+func computed(t failer, p engine.Program, o engine.Options, plain bool) *network {
 	checked, err := check(p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var nets []*network
-	for _, plain := range []bool{true, false} {
-		l, err := newPlan(checked, o, plain)
-		if err != nil {
+	l, err := newPlan(checked, o, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := newNetwork(l, o, make([]float32, l.total))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.memory = nil // it is Go's
+	for _, name := range n.names {
+		q := n.params[name]
+		values := n.values(q, n.slabs.online)
+		for i := range values {
+			values[i] += float32(i%7) / 20 // γ and β that differ
+		}
+		n.setValues(q, n.slabs.online, values)
+	}
+	n.changed(false)
+	copy(n.Input("only"), drawn("random", "input", len(n.Input("only"))))
+	if err := n.Forward("only", n.batch, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n.training {
+		for _, tap := range []string{"out", "map"} {
+			copy(n.TapGradient(tap), drawn("random", tap, len(n.TapGradient(tap))))
+		}
+		if err := n.Backward("only"); err != nil {
 			t.Fatal(err)
 		}
-		n, err := newNetwork(l, o, make([]float32, l.total))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.memory = nil // it is Go's
-		defer n.Close()
-		for i := range n.slabs.online {
-			n.slabs.online[i] += float32(i%7) / 20 // γ and β that differ
-		}
-		n.changed(false)
-		copy(n.Input("only"), drawn("random", "input", len(n.Input("only"))))
-		if err := n.Forward("only", 4, 0); err != nil {
-			t.Fatal(err)
-		}
-		if n.training {
-			for _, tap := range []string{"out", "map"} {
-				copy(n.TapGradient(tap), drawn("random", tap, len(n.TapGradient(tap))))
-			}
-			if err := n.Backward("only"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		nets = append(nets, n)
 	}
-	plain, fused := nets[0], nets[1]
-	if a, b := fused.passes["only"].arena, plain.passes["only"].arena; a > b {
-		t.Errorf("sharing memory takes %d values, not sharing %d", a, b)
-	}
-	same := func(what string, a, b []float32) {
-		var off, size float64
-		for i := range b {
-			off += float64(a[i]-b[i]) * float64(a[i]-b[i])
-			size += float64(b[i]) * float64(b[i])
-		}
-		if !(off <= 1e-8*size+1e-10) {
-			t.Errorf("%s differs by %.2g of %.2g", what, off, size)
+	return n
+}
+
+// results closes a computed network and gives its taps, parameters and gradients.
+func results(t failer, n *network) map[string][]float32 {
+	r := map[string][]float32{"out": slices.Clone(n.Tap("out")), "map": slices.Clone(n.Tap("map"))}
+	for _, name := range n.names {
+		q := n.params[name]
+		r[name] = n.values(q, n.slabs.online)
+		if n.training && !q.buffer {
+			r["the gradient of "+name] = n.values(q, n.slabs.gradients)
 		}
 	}
-	same("out", fused.Tap("out"), plain.Tap("out"))
-	same("map", fused.Tap("map"), plain.Tap("map"))
-	for _, name := range plain.names {
-		q := plain.params[name]
-		same(name, fused.values(q, fused.slabs.online), plain.values(q, plain.slabs.online))
-		if plain.training && !q.buffer {
-			same("the gradient of "+name, fused.values(q, fused.slabs.gradients), plain.values(q, plain.slabs.gradients))
-		}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
 	}
+	return r
 }
