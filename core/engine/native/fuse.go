@@ -64,9 +64,14 @@ func (s *schedule) fuseActivation(relu *instruction) {
 	}
 }
 
+// normed tells whether a batch norm's channels are the outputs of the convolution before it: a reshape may lie between.
+func (i *instruction) normed(norm *instruction) bool {
+	return i != nil && i.kind == opConv && i.conv.OutC == norm.channels
+}
+
 // fuseStatistics lets a convolution take the statistics of the batch norm that follows it.
 func (s *schedule) fuseStatistics(i *instruction) {
-	if conv := i.in[0].made; conv != nil && conv.kind == opConv && conv.statistics == nil && i.in[0].place == inArena {
+	if conv := i.in[0].made; conv.normed(i) && conv.statistics == nil && i.in[0].place == inArena {
 		conv.statistics, i.out.made, i.gone = i, conv, true
 	}
 }
@@ -75,7 +80,7 @@ func (s *schedule) fuseStatistics(i *instruction) {
 // its weights and its bias; the addition and activation that were fused with the norm go with it.
 func (s *schedule) fuseFixed(norm *instruction) {
 	conv := norm.in[0].made
-	if conv == nil || conv.kind != opConv || !norm.in[0].inner() || conv.unit || conv.fixed != nil {
+	if !conv.normed(norm) || !norm.in[0].inner() || conv.unit || conv.fixed != nil {
 		return
 	}
 	fixed := &fixedNorm{epsilon: norm.epsilon}
