@@ -1,6 +1,7 @@
 package native
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -36,18 +37,25 @@ func tinyMoco(t testing.TB, o engine.Options) *network {
 }
 
 func TestBitsDoNotDependOnThreadsOrRuns(t *testing.T) {
-	var first []engine.Array
-	for _, threads := range []int{1, 2, 3, 2} {
-		n := tinyMoco(t, engine.Options{Batch: 32, Threads: threads, Seed: 3})
-		step(t, n)
-		step(t, n)
-		state := n.State()
-		if first == nil {
-			first = state
-		}
-		for i, a := range state {
-			if !slices.Equal(a.Data, first[i].Data) {
-				t.Fatalf("%s differs with %d threads", a.Name, threads)
+	for name, p := range map[string]engine.Program{"tiny": moco(tinyEncoder(), projector(10, 10, 8), 2), "r18": moco(resnet(18, 32, 5, "imagenet", false), projector(512, 64, 8), 2)} {
+		for _, precision := range precisions() {
+			var first []engine.Array
+			for _, threads := range []int{1, 2, 3, 2} {
+				n := compile(t, p, engine.Options{Batch: 24, Threads: threads, Seed: 3, Precision: precision})
+				fillInputs(n, "query", "key")
+				copy(n.TapGradient("q"), drawn("test", "gradient", len(n.TapGradient("q"))))
+				step(t, n)
+				step(t, n)
+				state := n.State()
+				n.Close()
+				if first == nil {
+					first = state
+				}
+				for i, a := range state {
+					if !slices.Equal(a.Data, first[i].Data) {
+						t.Fatalf("%s in %s: %s differs with %d threads", name, precision, a.Name, threads)
+					}
+				}
 			}
 		}
 	}
@@ -57,10 +65,12 @@ func TestAStepAllocatesNothing(t *testing.T) {
 	if strings.HasPrefix(kernel.Describe(), "portable") {
 		t.Skip("the portable kernels allocate a little")
 	}
-	n := tinyMoco(t, engine.Options{Batch: 32})
-	step(t, n)
-	if a := testing.AllocsPerRun(5, func() { step(t, n) }); a != 0 {
-		t.Errorf("a step allocates %v times", a)
+	for _, p := range precisions() {
+		n := tinyMoco(t, engine.Options{Batch: 32, Precision: p})
+		step(t, n)
+		if a := testing.AllocsPerRun(5, func() { step(t, n) }); a != 0 {
+			t.Errorf("a step in %s allocates %v times", p, a)
+		}
 	}
 }
 
@@ -191,6 +201,33 @@ func TestSharedParametersAddUp(t *testing.T) {
 	close32(t, "the shared weight's gradient", shared["encoder.one.weight"], want, 1e-5)
 }
 
+// Weights that convolutions share are turned for the gradient of each one's input by its own stride and dilation.
+func TestSharedWeightsOfDifferentStrides(t *testing.T) {
+	run := func(shared bool) []float32 {
+		b := newBuilder(11, 11, 4)
+		x := b.conv("stem", "input", 4, 4, 3, 1, 1)
+		x = b.conv("one", x, 4, 4, 3, 1, 1)
+		x = b.conv("two", x, 4, 4, 3, 2, 1)
+		x = b.conv("three", x, 4, 4, 3, 2, 2)
+		b.Layers[3].GetConv().Dilation = repeat(2, 2)
+		if shared {
+			b.Layers[2].GetConv().Weight, b.Layers[3].GetConv().Weight = "one.weight", "one.weight"
+			b.Parameters = b.Parameters[:2]
+		}
+		b.Outputs["representation"] = b.mean("mean", x)
+		n := compile(t, alone(b.Model), engine.Options{Batch: 2})
+		for _, p := range n.params {
+			n.setValues(p, n.slabs.online, drawn("test", "shared", p.size))
+		}
+		fillInputs(n, "only")
+		copy(n.TapGradient("out"), drawn("test", "gradient", 8))
+		must(t, n.Forward("only", 2, 0))
+		must(t, n.Backward("only"))
+		return gradients(n)["encoder.stem.weight"]
+	}
+	close32(t, "the gradient before the shared weights", run(true), run(false), 1e-5)
+}
+
 func TestMomentumNetworkStartsAsACopyAndFollows(t *testing.T) {
 	n := tinyMoco(t, engine.Options{Batch: 8, Seed: 5})
 	get := func(name string) []float32 {
@@ -244,16 +281,51 @@ func TestInferenceTakesPartOfABatch(t *testing.T) {
 }
 
 func TestStateComesBack(t *testing.T) {
-	a := tinyMoco(t, engine.Options{Batch: 8, Seed: 5})
-	step(t, a)
-	b := tinyMoco(t, engine.Options{Batch: 8, Seed: 6})
-	must(t, b.SetState(a.State()))
-	step(t, a)
-	step(t, b)
-	state := b.State()
-	for i, want := range a.State() {
-		if !slices.Equal(want.Data, state[i].Data) {
-			t.Errorf("%s differs after the state was carried over", want.Name)
+	for _, p := range precisions() {
+		a := tinyMoco(t, engine.Options{Batch: 8, Seed: 5, Precision: p})
+		step(t, a)
+		b := tinyMoco(t, engine.Options{Batch: 8, Seed: 6, Precision: p})
+		must(t, b.SetState(a.State()))
+		step(t, a)
+		step(t, b)
+		state := b.State()
+		for i, want := range a.State() {
+			if !slices.Equal(want.Data, state[i].Data) {
+				t.Errorf("%s in %s differs after the state was carried over", want.Name, p)
+			}
+		}
+	}
+}
+
+// Weights, running statistics and velocities are float32 in every precision: what one trains another continues and embeds.
+func TestStateGoesFromOnePrecisionToAnother(t *testing.T) {
+	for _, from := range precisions() {
+		for _, to := range precisions() {
+			a := tinyMoco(t, engine.Options{Batch: 8, Seed: 5, Precision: from})
+			step(t, a)
+			b := tinyMoco(t, engine.Options{Batch: 8, Seed: 6, Precision: to})
+			must(t, b.SetState(a.State()))
+			state := b.State()
+			for i, want := range a.State() {
+				if !slices.Equal(want.Data, state[i].Data) {
+					t.Errorf("%s is changed by going from %s to %s", want.Name, from, to)
+				}
+			}
+			var outs [][]float32
+			for _, p := range []engine.Precision{from, to} {
+				n := compile(t, alone(tinyEncoder()), engine.Options{Batch: 8, Mode: engine.Infer, Precision: p})
+				var encoder []engine.Array
+				for _, w := range a.Params() {
+					if strings.HasPrefix(w.Name, "encoder.") {
+						encoder = append(encoder, w)
+					}
+				}
+				must(t, n.SetParams(encoder))
+				fillInputs(n, "only")
+				must(t, n.Forward("only", 8, 0))
+				outs = append(outs, n.Tap("out"))
+			}
+			close32(t, fmt.Sprintf("what %s trains and %s embeds", from, to), outs[1], outs[0], 2e-2)
 		}
 	}
 }
@@ -363,16 +435,22 @@ func TestWeightsAreKeyedByTheirNames(t *testing.T) {
 }
 
 func TestShortMemoryIsSaidBeforehand(t *testing.T) {
+	for _, p := range precisions() {
+		t.Run(string(p), func(t *testing.T) { shortMemory(t, p) })
+	}
+}
+
+func shortMemory(t *testing.T, precision engine.Precision) {
 	defer func(f func() (int64, bool)) { availableMemory = f }(availableMemory)
 	p := moco(tinyEncoder(), projector(10, 10, 8), 2)
 	cost := func(batch int) int64 {
-		l, err := planned(p, engine.Options{Batch: batch})
+		l, err := planned(p, engine.Options{Batch: batch, Precision: precision})
 		must(t, err)
 		return l.cost.Bytes
 	}
 	have := cost(38) + 10
 	availableMemory = func() (int64, bool) { return have, true }
-	_, err := New().Compile(p, engine.Options{Batch: 1024})
+	_, err := New().Compile(p, engine.Options{Batch: 1024, Precision: precision})
 	var b strings.Builder
 	fault.Print(&b, err)
 	if fault.KindOf(err) != fault.Resource || !strings.Contains(b.String(), "a batch of at most 38,") || !strings.Contains(b.String(), "for a batch of 1024") {
@@ -381,17 +459,17 @@ func TestShortMemoryIsSaidBeforehand(t *testing.T) {
 	if cost(40) <= have {
 		t.Error("a larger batch would have fitted")
 	}
-	if _, err := New().Cost(p, engine.Options{Batch: 40}); fault.KindOf(err) != fault.Resource {
+	if _, err := New().Cost(p, engine.Options{Batch: 40, Precision: precision}); fault.KindOf(err) != fault.Resource {
 		t.Errorf("the plan says %v", err)
 	}
-	n, err := New().Compile(p, engine.Options{Batch: 38})
+	n, err := New().Compile(p, engine.Options{Batch: 38, Precision: precision})
 	must(t, err)
 	if m := n.(*network).memory; int64(4*len(m)) != cost(38) || n.Cost().Bytes != cost(38) {
 		t.Errorf("took %d bytes, Cost says %d", 4*len(m), cost(38))
 	}
 	n.Close()
 	availableMemory = func() (int64, bool) { return 100, true }
-	_, err = New().Compile(p, engine.Options{Batch: 1024})
+	_, err = New().Compile(p, engine.Options{Batch: 1024, Precision: precision})
 	b.Reset()
 	if fault.Print(&b, err); !strings.Contains(b.String(), "no batch would fit") {
 		t.Errorf("got %s", b.String())
@@ -458,8 +536,11 @@ func TestPlannedValuesDoNotOverlap(t *testing.T) {
 	for name, p := range map[string]engine.Program{
 		"moco": moco(tinyEncoder(), projector(10, 10, 8), 2), "r50": moco(resnet(50, 64, 5, "imagenet", false), projector(2048, 64, 8), 1),
 	} {
-		for _, mode := range []engine.Mode{engine.Train, engine.Infer} {
-			l, err := planned(p, engine.Options{Batch: 4, Mode: mode})
+		for _, o := range []engine.Options{{Batch: 4}, {Batch: 4, Mode: engine.Infer}, {Batch: 4, Precision: engine.BFloat16}, {Batch: 4, Mode: engine.Infer, Precision: engine.BFloat16}} {
+			if o.Precision != "" && !slices.Contains(precisions(), o.Precision) {
+				continue
+			}
+			l, err := planned(p, o)
 			must(t, err)
 			for _, q := range l.passes {
 				var live []*value
@@ -470,9 +551,9 @@ func TestPlannedValuesDoNotOverlap(t *testing.T) {
 				}
 				var most int
 				for i, a := range live {
-					most = max(most, a.offset+a.size(4))
+					most = max(most, a.offset+a.room(4))
 					for _, b := range live[:i] {
-						apart := a.offset+a.size(4) <= b.offset || b.offset+b.size(4) <= a.offset
+						apart := a.offset+a.room(4) <= b.offset || b.offset+b.room(4) <= a.offset
 						early, late := a, b
 						if b.first < a.first {
 							early, late = b, a

@@ -14,7 +14,8 @@ import (
 // change, that happens right before the product, in memory that all share and that stays in the cache; in inference
 // weights stay, and so does what is packed of them.
 
-// packKey names weights packed for a direction; the kernel's layout depends on the weight's shape alone.
+// packKey names weights packed for a direction. The kernel's layout depends on the weight's shape alone, but turned for
+// input gradients on the stride and dilation of the last axis, too: layers that share a weight may differ in them.
 type packKey struct {
 	weight   string
 	momentum bool
@@ -22,6 +23,8 @@ type packKey struct {
 	unit     bool      // each row is divided by its length
 	half     bool      // bfloat16
 	fixed    fixedNorm // that the weights hold; its zero is none
+	stride   int       // backward, of the last axis
+	dilation int
 }
 
 type pack struct {
@@ -45,6 +48,9 @@ func (i *instruction) pack(q *passPlan, backward bool) packKey {
 	k := packKey{weight: i.in[1].name, momentum: q.Network == protocol.Network_MOMENTUM, backward: backward, unit: i.unit, half: i.half()}
 	if i.fixed != nil {
 		k.fixed = *i.fixed
+	}
+	if last := len(i.conv.Kernel) - 1; backward && last >= 0 {
+		k.stride, k.dilation = i.conv.Stride[last], i.conv.Dilation[last]
 	}
 	return k
 }
