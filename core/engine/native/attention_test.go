@@ -192,32 +192,34 @@ func TestGradientDrawsAsItsForwardPassDid(t *testing.T) {
 }
 
 func TestTransformerStepAllocatesNothingAndKeepsItsBits(t *testing.T) {
-	var first map[string][]float32
-	for _, threads := range []int{1, 2, 3, 4} {
-		n := compile(t, dropping(), engine.Options{Batch: 8, Threads: threads})
-		give(t, n, func(q *param) []float32 { return drawn("dropout", q.Name, q.size) })
-		fillInputs(n, "only", "other")
-		for _, tap := range []string{"out", "other"} {
-			copy(n.TapGradient(tap), drawn("dropout", tap, len(n.TapGradient(tap))))
-		}
-		step := func() {
-			for _, pass := range []string{"only", "other"} {
-				must(t, n.Forward(pass, 8, 3))
-				must(t, n.Backward(pass))
+	for _, precision := range precisions() {
+		var first map[string][]float32
+		for _, threads := range []int{1, 2, 3, 4} {
+			n := compile(t, dropping(), engine.Options{Batch: 8, Threads: threads, Precision: precision})
+			give(t, n, func(q *param) []float32 { return drawn("dropout", q.Name, q.size) })
+			fillInputs(n, "only", "other")
+			for _, tap := range []string{"out", "other"} {
+				copy(n.TapGradient(tap), drawn("dropout", tap, len(n.TapGradient(tap))))
 			}
-		}
-		step()
-		g := gradients(n)
-		if first == nil {
-			first = g
-		}
-		for name := range g {
-			if !slices.Equal(g[name], first[name]) {
-				t.Errorf("the gradient of %s differs on %d threads", name, threads)
+			step := func() {
+				for _, pass := range []string{"only", "other"} {
+					must(t, n.Forward(pass, 8, 3))
+					must(t, n.Backward(pass))
+				}
 			}
-		}
-		if a := testing.AllocsPerRun(5, step); a != 0 && !strings.HasPrefix(kernel.Describe(), "portable") {
-			t.Errorf("a step allocates %v times", a)
+			step()
+			g := gradients(n)
+			if first == nil {
+				first = g
+			}
+			for name := range g {
+				if !slices.Equal(g[name], first[name]) {
+					t.Errorf("the gradient of %s differs on %d threads in %s", name, threads, precision)
+				}
+			}
+			if a := testing.AllocsPerRun(5, step); a != 0 && !strings.HasPrefix(kernel.Describe(), "portable") {
+				t.Errorf("a step in %s allocates %v times", precision, a)
+			}
 		}
 	}
 }

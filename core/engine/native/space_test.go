@@ -106,18 +106,20 @@ func spaceNetwork(t *testing.T, o engine.Options) *network {
 }
 
 func TestBitsInSpaceDoNotDependOnThreads(t *testing.T) {
-	var first []engine.Array
-	for threads := 1; threads <= 4; threads++ {
-		n := spaceNetwork(t, engine.Options{Batch: 30, Threads: threads})
-		step(t, n)
-		step(t, n)
-		state := n.State()
-		if first == nil {
-			first = state
-		}
-		for i, a := range state {
-			if !slices.Equal(a.Data, first[i].Data) {
-				t.Errorf("%s differs with %d threads", a.Name, threads)
+	for _, precision := range precisions() {
+		var first []engine.Array
+		for threads := 1; threads <= 4; threads++ {
+			n := spaceNetwork(t, engine.Options{Batch: 30, Threads: threads, Precision: precision})
+			step(t, n)
+			step(t, n)
+			state := n.State()
+			if first == nil {
+				first = state
+			}
+			for i, a := range state {
+				if !slices.Equal(a.Data, first[i].Data) {
+					t.Errorf("%s differs with %d threads in %s", a.Name, threads, precision)
+				}
 			}
 		}
 	}

@@ -337,18 +337,20 @@ func tokenNetwork(t *testing.T, o engine.Options) *network {
 }
 
 func TestBitsOfTokensDoNotDependOnThreads(t *testing.T) {
-	var first []engine.Array
-	for threads := 1; threads <= 4; threads++ {
-		n := tokenNetwork(t, engine.Options{Batch: 200, Threads: threads})
-		step(t, n)
-		step(t, n)
-		state := n.State()
-		if first == nil {
-			first = state
-		}
-		for i, a := range state {
-			if !slices.Equal(a.Data, first[i].Data) {
-				t.Errorf("%s differs with %d threads", a.Name, threads)
+	for _, precision := range precisions() {
+		var first []engine.Array
+		for threads := 1; threads <= 4; threads++ {
+			n := tokenNetwork(t, engine.Options{Batch: 200, Threads: threads, Precision: precision})
+			step(t, n)
+			step(t, n)
+			state := n.State()
+			if first == nil {
+				first = state
+			}
+			for i, a := range state {
+				if !slices.Equal(a.Data, first[i].Data) {
+					t.Errorf("%s differs with %d threads in %s", a.Name, threads, precision)
+				}
 			}
 		}
 	}
