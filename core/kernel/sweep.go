@@ -225,9 +225,8 @@ func sweepTask(p *Pool, w *worker, task int) {
 				a.taps = int64(taps)
 				for t := g.first; t < g.last; t++ {
 					column := t * p.set.width
-					a.weights = s.w.at(column * panel)
-					if s.matrix.b != nil {
-						a.weights = unsafe.Pointer(unsafe.SliceData(w.panel))
+					if a.weights = unsafe.Pointer(unsafe.SliceData(w.panel)); s.matrix.b == nil {
+						a.weights = s.w.at(column * panel)
 					}
 					a.mask = p.set.mask(min(width, s.outputs-column))
 					a.out, a.column = unsafe.Pointer(unsafe.SliceData(w.out)), int64(column*s.y.bytes())

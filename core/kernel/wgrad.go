@@ -1,6 +1,9 @@
 package kernel
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // A gradientSweep is the weight gradient: for every tap, channel c and output o,
 //
@@ -86,7 +89,7 @@ func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
 	if x.half {
 		s.pair = 2
 	}
-	s.together = min(g.Batch, max(1, gradientPixels/s.pixels)*s.pair)
+	s.together = s.samples()
 	s.segments = (s.pixels + gradientPixels - 1) / gradientPixels
 	p.calls++
 	if s.parts > 1 {
@@ -99,6 +102,12 @@ func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
 		p.run((p.call.n+gradientAddBlock-1)/gradientAddBlock, gradientAddTask)
 	}
 	*s = gradientSweep{}
+}
+
+// samples is how many samples share a segment: as many as it has room for and as offsets of 32 bits reach, a pair at least.
+func (s *gradientSweep) samples() int {
+	longest := max(product(s.g.In)*s.g.InC, s.pixels*s.g.OutC)
+	return min(s.g.Batch, max(1, min(gradientPixels/s.pixels, math.MaxInt32/longest/s.pair))*s.pair)
 }
 
 func gradientTask(p *Pool, w *worker, task int) {
