@@ -64,7 +64,7 @@ func (b *lowering) affine(weight, bias string, in ...*gorgonia.Node) (affine, []
 	return affine{weight != "", bias != ""}, in
 }
 
-// array gives the values of a parameter that there may be.
+// optional gives the values of a parameter that there may be.
 func (v *value) optional() []float32 {
 	if v == nil {
 		return nil

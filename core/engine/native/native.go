@@ -1,7 +1,7 @@
 // Package native computes networks on the processor, without cgo.
 //
 // Each pass of a program (an encoder and its heads) is lowered to a Gorgonia expression graph of operators of ours
-// (ops.go, lower.go); Gorgonia differentiates it (gradients.go says how each operator is differentiated); the result
+// (operator.go, lower.go); Gorgonia differentiates it (the file of each family says how its operators are); the result
 // becomes a sequence of kernel calls (schedule.go), in which batch norm is fused with the addition and activation after
 // it (fuse.go), and whose values share one arena by their lifetimes (plan.go). A training step then runs these calls
 // and allocates nothing (execute.go, network.go).
