@@ -138,6 +138,9 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 		return nil, nil, nil, err
 	}
 	progress := run.NewProgress(os.Stderr, a.progress)
+	if strings.HasPrefix(kernel.Describe(), "portable") {
+		progress.Note("without AVX2 the kernels compute in portable Go, several times slower")
+	}
 	cache.Waiting = func(string, string) { progress.Note("another run is making this stage: waiting for it") }
 	host := newHost(r, progress, f.threads)
 	interruptible(c, progress.Note)

@@ -5,7 +5,11 @@
 // Tap, writes TapGradient, calls Backward for each pass with gradient, then Step and UpdateMomentum.
 package engine
 
-import "github.com/asterism-ssl/asterism/core/protocol"
+import (
+	"errors"
+
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
 
 // Mode says what a network is compiled for.
 type Mode int
@@ -25,6 +29,9 @@ const (
 	Float32  Precision = "float32"
 	BFloat16 Precision = "bfloat16"
 )
+
+// ErrPrecision is in the chain of an error of Cost or Compile that a precision is to blame for.
+var ErrPrecision = errors.New("it needs instructions that are not to be had")
 
 // Program is what a network must compute, resolved: models instead of components.
 type Program struct {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,6 +144,9 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		p.public.Heads = append(p.public.Heads, run.PlanNetwork{Name: h.Name, Parameters: graph.Parameters(), FLOPs: graph.FLOPs(), Output: graph.Outputs["out"].Shape})
 	}
 	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions())
+	if errors.Is(err, engine.ErrPrecision) {
+		return f.at(err, "train.precision")
+	}
 	if err != nil {
 		return f.at(err, "train.batch")
 	}

@@ -1,8 +1,10 @@
 package native
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -487,6 +489,29 @@ func TestCostCountsEveryPass(t *testing.T) {
 	head, first := int64(2*(512*512+512*128)), int64(2*32*32*64*49*5)
 	if want := 2 * (4*(c.ForwardFLOPs+head) - first); c.StepFLOPs != want {
 		t.Errorf("%d FLOPs a step, want %d", c.StepFLOPs, want)
+	}
+}
+
+// bfloat16 without instructions for it is refused, with the reason; it is never emulated.
+func TestBFloat16NeedsItsInstructions(t *testing.T) {
+	defer func() { must(t, kernel.Select(os.Getenv("ASTERISM_KERNEL"))) }()
+	p := moco(tinyEncoder(), projector(10, 10, 8), 2)
+	for _, set := range []string{"avx2", "portable"} {
+		if kernel.Select(set) != nil {
+			continue // not on this machine
+		}
+		for _, o := range []engine.Options{{Batch: 8, Precision: engine.BFloat16}, {Batch: 8, Precision: engine.BFloat16, Mode: engine.Infer}} {
+			_, cost := New().Cost(p, o)
+			_, compiled := New().Compile(p, o)
+			for _, err := range []error{cost, compiled} {
+				if fault.KindOf(err) != fault.Config || !errors.Is(err, engine.ErrPrecision) || !strings.Contains(err.Error(), "the kernels compute with "+kernel.Describe()) {
+					t.Errorf("%s: got %v", set, err)
+				}
+			}
+		}
+		if _, err := New().Cost(p, engine.Options{Batch: 8}); err != nil {
+			t.Errorf("%s: float32: %v", set, err)
+		}
 	}
 }
 

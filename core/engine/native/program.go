@@ -52,7 +52,8 @@ func check(e engine.Program, o engine.Options) (*program, error) {
 	case o.Precision != engine.BFloat16:
 		return nil, refuse(fault.Config, "choose float32 or bfloat16", "the native engine does not compute in %q", o.Precision)
 	case !kernel.HasBFloat16():
-		return nil, refuse(fault.Config, "choose float32, or a processor with AVX-512 BF16", "bfloat16 needs instructions that are not to be had here: the kernels compute with %s", kernel.Describe())
+		return nil, &fault.Error{Op: "compile", Kind: fault.Config, What: "bfloat16 cannot be computed here", Err: fmt.Errorf("%w: the kernels compute with %s", engine.ErrPrecision, kernel.Describe()),
+			Do: "choose float32, or a processor with AVX-512 BF16"}
 	}
 	if o.Batch < 1 || o.Batch > 1<<24 {
 		return nil, refuse(fault.Config, "choose a batch of at least 1", "a batch of %d cannot be computed", o.Batch)
