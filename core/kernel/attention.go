@@ -72,7 +72,7 @@ var softmaxRowsPortable = statLoop(2, func(a *rowArgs, s *[5][]float32, _ *[4][]
 	top *= scale
 	var sum float32
 	for i, v := range x {
-		y[i] = expNegative(scale*v - top)
+		y[i] = expNegative(float32(scale*v) - top) // rounded as top is, not fused: the greatest is 1 exactly
 		sum += y[i]
 	}
 	inverse := 1 / sum
@@ -91,7 +91,7 @@ var softmaxGradientPortable = loop(func(a *rowArgs, s *[5][]float32, _ *[4][]flo
 var attentionGradientPortable = statLoop(3, func(a *rowArgs, s *[5][]float32, _ *[4][]float32, stat unsafe.Pointer) {
 	y, of := s[0], *(*[2]float32)(stat)
 	for i, v := range y {
-		y[i] = expNegative(a.scalars[0]*v-of[0]) * of[1]
+		y[i] = expNegative(float32(a.scalars[0]*v)-of[0]) * of[1]
 	}
 	softmaxGradient(a.scalars[0], y, s[1], s[2])
 })

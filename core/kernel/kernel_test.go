@@ -312,26 +312,26 @@ func TestConvWeightGradient(t *testing.T) {
 // TestLargeConvolutions has shapes whose reductions, outputs, samples or pixels are split in each of the ways there are.
 func TestLargeConvolutions(t *testing.T) {
 	shapes := []Geometry{
-		Linear(10, 7000, 20),                    // one tap deeper than a chunk of narrow panels
-		Conv(10, []int{2, 2}, 800, 18, 3, 1, 1), // chunks of whole lines of them
-		Conv(2, []int{3, 3}, 800, 10, 3, 1, 1),  // the same, neighbouring pixels in a tile
-		Linear(10, 3500, 70),                    // one tap deeper than a chunk of wide panels
-		Linear(3, 70, 3500),                     // and its gradient; several blocks of outputs
-		Linear(3, 10, 7000),                     // the same for narrow panels
-		Conv(7, []int{3}, 600, 65, 3, 1, 1),     // runs longer than a chunk, cut short at both ends
-		Conv(10, []int{2, 2}, 400, 66, 3, 1, 1), // chunks of whole lines, groups of taps
-		Conv(2, []int{3, 3}, 400, 66, 3, 2, 1),  // the same, neighbouring pixels in a tile
-		Conv(32, []int{9, 9}, 17, 20, 3, 1, 1),  // parts of the samples
-		Conv(16, []int{14, 14}, 6, 20, 3, 1, 0), // the same, the taps of a row in one
-		Conv(4, []int{20}, 16, 20, 4, 1, 0),     // taps of a row that are more channels than lie side by side
-		Conv(1, []int{3}, 512, 256, 2, 1, 0),    // groups of channels and of taps
-		Conv(30, []int{9, 9}, 24, 270, 1, 1, 0), // parts and blocks of outputs
-		Conv(3, []int{20, 20}, 5, 33, 5, 2, 2),  // segments of an image
-		Conv(3, []int{21, 21}, 6, 34, 5, 1, 2),  // the same, of odd size
-		Conv(8, []int{5, 4, 6}, 9, 16, 3, 2, 1), // rank 3
-		Conv(1, []int{700}, 3, 8, 7, 1, 3),      // one long spectrum
-		Conv(200, []int{1, 1}, 16, 16, 1, 1, 0), // images of one pixel
-		Conv(50, []int{3, 3}, 4, 6, 3, 1, 1),    // several small images in a segment
+		Linear(10, 7000, 20),                      // one tap deeper than a chunk of narrow panels
+		Conv(10, []int{2, 2}, 800, 18, 3, 1, 1),   // chunks of whole lines of them
+		Conv(2, []int{3, 3}, 800, 10, 3, 1, 1),    // the same, neighbouring pixels in a tile
+		Linear(10, 3500, 70),                      // one tap deeper than a chunk of wide panels
+		Linear(3, 70, 3500),                       // and its gradient; several blocks of outputs
+		Linear(3, 10, 7000),                       // the same for narrow panels
+		Conv(7, []int{3}, 600, 65, 3, 1, 1),       // runs longer than a chunk, cut short at both ends
+		Conv(10, []int{2, 2}, 400, 66, 3, 1, 1),   // chunks of whole lines, groups of taps
+		Conv(2, []int{3, 3}, 400, 66, 3, 2, 1),    // the same, neighbouring pixels in a tile
+		Conv(32, []int{12, 12}, 17, 20, 3, 1, 1),  // parts of the samples
+		Conv(32, []int{14, 14}, 6, 20, 3, 1, 0),   // the same, the taps of a row in one
+		Conv(4, []int{20}, 16, 20, 4, 1, 0),       // taps of a row that are more channels than lie side by side
+		Conv(1, []int{3}, 512, 256, 2, 1, 0),      // groups of channels and of taps
+		Conv(30, []int{12, 12}, 24, 270, 1, 1, 0), // parts and blocks of outputs
+		Conv(3, []int{20, 20}, 5, 33, 5, 2, 2),    // segments of an image
+		Conv(3, []int{21, 21}, 6, 34, 5, 1, 2),    // the same, of odd size
+		Conv(8, []int{5, 4, 6}, 9, 16, 3, 2, 1),   // rank 3
+		Conv(1, []int{700}, 3, 8, 7, 1, 3),        // one long spectrum
+		Conv(200, []int{1, 1}, 16, 16, 1, 1, 0),   // images of one pixel
+		Conv(50, []int{3, 3}, 4, 6, 3, 1, 1),      // several small images in a segment
 	}
 	for _, s := range available() {
 		pools := poolsOf(t, s)
