@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -33,9 +34,9 @@ func (p *process) fault(ctx context.Context, r Ref, name string, err error) erro
 			return f
 		}
 	}
-	if ctx.Err() != nil {
-		f.Kind, f.What, f.Err = fault.Cancelled, "interrupted during "+name, ctx.Err()
-		if ctx.Err() == context.DeadlineExceeded {
+	if cut := interrupted(ctx, err); cut != nil {
+		f.Kind, f.What, f.Err = fault.Cancelled, "interrupted during "+name, cut
+		if errors.Is(cut, context.DeadlineExceeded) {
 			f.Kind, f.What = fault.Plugin, name+" took too long"
 		}
 		return f
@@ -60,6 +61,16 @@ func (p *process) fault(ctx context.Context, r Ref, name string, err error) erro
 		f.Log = p.output.tail()
 	}
 	return f
+}
+
+// interrupted gives the reason why a call was given up before the plugin was done, nil when it was not. The plugin keeps
+// the deadline too, and may be the first to say that it has passed.
+func interrupted(ctx context.Context, err error) error {
+	_, limited := ctx.Deadline()
+	if ctx.Err() == nil && limited && status.Code(err) == codes.DeadlineExceeded {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // failedLink gives the position, from 1, of the link of a chain that an error is about; 0 when it says none.
@@ -89,8 +100,8 @@ func (p *process) explain(f *fault.Error, d *protocol.Fault) {
 	case protocol.Fault_RESOURCE:
 		f.Kind = fault.Resource
 	default:
-		if strings.HasPrefix(d.What, "panic: ") {
-			f.Log = p.output.tail()
+		if d.Trace != "" {
+			f.Log = p.output.trace(d.Trace)
 			if f.Do == "" {
 				f.Do = "this is a defect of the component: report it to the plugin's author with the output below"
 			}

@@ -105,16 +105,27 @@ func (o *output) tail() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lines := strings.SplitAfter(strings.TrimSuffix(o.kept(), "\n"), "\n")
-	at := slices.IndexFunc(lines, crash) // the first goroutine's stack says where; the others say little
-	for i := len(lines) - 1; at < 0 && i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "panic in ") { // what the SDK writes of a panic that it catches; its stack is as long
-			at = i
-		}
-	}
-	if at >= 0 {
+	if at := slices.IndexFunc(lines, crash); at >= 0 { // the first goroutine's stack says where; the others say little
 		return strings.Join(lines[max(0, at-toldLines/3):min(len(lines), at+toldLines)], "")
 	}
 	return strings.Join(lines[max(0, len(lines)-toldLines):], "")
+}
+
+// trace adds the stack of a component that failed to what its process wrote, and gives the last lines before with it.
+func (o *output) trace(stack string) string {
+	before := strings.SplitAfter(o.tail(), "\n")
+	if n := len(before) - 1 - toldLines/3; n > 0 { // after the last line end there is nothing
+		before = before[n:]
+	}
+	var told strings.Builder
+	for i, line := range strings.Split(strings.TrimRight(stack, "\n"), "\n") {
+		line = clean([]byte(line))
+		o.add(line)
+		if i < toldLines {
+			told.WriteString(line + "\n")
+		}
+	}
+	return strings.Join(before, "") + told.String()
 }
 
 // crash says whether a line begins what the Go runtime writes when a process dies.

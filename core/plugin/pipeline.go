@@ -398,7 +398,7 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 			request.Added = append(request.Added, col.message(c.process, n))
 		}
 		if _, err := c.augmentation.Apply(ctx, request); err != nil {
-			s.spoilt = ctx.Err() != nil
+			s.spoilt = interrupted(ctx, err) != nil
 			ref := c.ref
 			if k := failedLink(err); k > 0 && k <= len(r.links) {
 				ref = r.links[k-1].ref

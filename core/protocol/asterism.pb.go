@@ -6199,6 +6199,7 @@ type Fault struct {
 	Field         string                 `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`   // the configuration field, relative to the component's, where there is one
 	Advice        string                 `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"` // what to do next
 	Link          uint32                 `protobuf:"varint,5,opt,name=link,proto3" json:"link,omitempty"`    // in Apply: the position in the chain, counted from 1, of the link that failed
+	Trace         string                 `protobuf:"bytes,6,opt,name=trace,proto3" json:"trace,omitempty"`   // where in the author's code, when it panicked or raised: the stack, in lines
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6266,6 +6267,13 @@ func (x *Fault) GetLink() uint32 {
 		return x.Link
 	}
 	return 0
+}
+
+func (x *Fault) GetTrace() string {
+	if x != nil {
+		return x.Trace
+	}
+	return ""
 }
 
 type Panels_Line struct {
@@ -6771,13 +6779,14 @@ const file_asterism_proto_rawDesc = "" +
 	"\n" +
 	"precisions\x18\x03 \x03(\tR\n" +
 	"precisions\x12!\n" +
-	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\"\xc8\x01\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\"\xde\x01\n" +
 	"\x05Fault\x12.\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x18.asterism.v1.Fault.CauseR\x05cause\x12\x12\n" +
 	"\x04what\x18\x02 \x01(\tR\x04what\x12\x14\n" +
 	"\x05field\x18\x03 \x01(\tR\x05field\x12\x16\n" +
 	"\x06advice\x18\x04 \x01(\tR\x06advice\x12\x12\n" +
-	"\x04link\x18\x05 \x01(\rR\x04link\"9\n" +
+	"\x04link\x18\x05 \x01(\rR\x04link\x12\x14\n" +
+	"\x05trace\x18\x06 \x01(\tR\x05trace\"9\n" +
 	"\x05Cause\x12\f\n" +
 	"\bINTERNAL\x10\x00\x12\n" +
 	"\n" +

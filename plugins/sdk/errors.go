@@ -62,6 +62,9 @@ func faultOf(err error) *protocol.Fault {
 		err = link.err
 	}
 	f.What = err.Error()
+	if e, ok := errors.AsType[panicError](err); ok {
+		f.Trace = e.trace
+	}
 	if e, exact, ok := as[FieldError](err); ok {
 		f.Cause, f.Field, f.Advice = protocol.Fault_CONFIG, e.Field, e.Advice
 		if exact {

@@ -3,7 +3,6 @@ package sdk
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -63,7 +62,7 @@ func (s *server) guard(ctx context.Context, request any, info *grpc.UnaryServerI
 	return answer, nil
 }
 
-// longestError is what an error's text, and its advice, may have in bytes: they travel in a header.
+// longestError is what an error's text, its advice, and its trace may have in bytes: they travel in a header.
 const longestError = 4 << 10
 
 // statusOf wraps an error for the wire.
@@ -72,13 +71,12 @@ func statusOf(err error) error {
 		return err
 	}
 	fault := faultOf(err)
-	if len(fault.What) > longestError {
-		fault.What = strings.ToValidUTF8(fault.What[:longestError], "") + "…"
+	for _, s := range []*string{&fault.What, &fault.Advice, &fault.Trace} {
+		if len(*s) > longestError { // a list of all columns, say
+			*s = strings.ToValidUTF8((*s)[:longestError], "") + "…"
+		}
+		*s = strings.ToValidUTF8(*s, "�")
 	}
-	if len(fault.Advice) > longestError { // a list of all columns, say
-		fault.Advice = strings.ToValidUTF8(fault.Advice[:longestError], "") + "…"
-	}
-	fault.What, fault.Advice = strings.ToValidUTF8(fault.What, "�"), strings.ToValidUTF8(fault.Advice, "�")
 	st := status.New(codes.Unknown, "the component failed")
 	if with, err := st.WithDetails(fault); err == nil {
 		st = with
@@ -87,7 +85,10 @@ func statusOf(err error) error {
 }
 
 // panicError is a panic in an author's code.
-type panicError struct{ value any }
+type panicError struct {
+	value any
+	trace string
+}
 
 // Error gives what the panic said.
 func (e panicError) Error() string {
@@ -98,7 +99,7 @@ func (e panicError) Error() string {
 	return "panic: " + what
 }
 
-// protect calls f and turns a panic into an error; the stack goes to the log.
+// protect calls f and turns a panic into an error that has the stack.
 func protect(name string, f func() error) (err error) {
 	debug.SetPanicOnFault(true) // writing into an input is a fault, not the end of the process
 	defer func() {
@@ -109,13 +110,12 @@ func protect(name string, f func() error) (err error) {
 	return f()
 }
 
-// recovered makes an error of a panic and writes the stack to the log, once: Parallel has done so already.
+// recovered makes an error of a panic: Parallel's is one already.
 func recovered(name string, r any) error {
 	if again, ok := r.(panicError); ok {
 		return again
 	}
-	fmt.Fprintf(os.Stderr, "panic in %s: %v\n%s", name, r, debug.Stack())
-	return panicError{r}
+	return panicError{value: r, trace: fmt.Sprintf("panic in %s: %v\n%s", name, r, debug.Stack())}
 }
 
 // Describe lists the components.
