@@ -62,7 +62,6 @@ type worker struct {
 	pairs, side      []int32
 	pixels, segments []int32
 	rows             []float32
-	inside           []int32
 	soon             soon // of the gradient
 	listed           listed
 	begun            []bool

@@ -291,56 +291,69 @@ func (s *gradientSweep) list(p *Pool, w *worker, t0, t1, from, to, n int) {
 	v := &s.volume
 	source, image := product(g.In)*g.InC, s.pixels*g.OutC
 	each, units := to-from, (n+s.pair-1)/s.pair
-	second := func(offset, unit, sample int) int32 {
-		if s.pair == 1 || 2*unit+1 >= n {
-			return -1
-		}
-		return int32(offset + sample)
-	}
+	lone := s.pair == 2 && n%2 == 1 // the last row of the walk holds one sample
 	rows := each * units
 	w.pixels = grow(w.pixels, 2*rows+ahead)[:2*rows]
 	for u := range units { // several samples go together only as whole images
-		for i := range each {
-			at := u*s.pair*image + (from+i)*g.OutC
-			w.pixels[2*(u*each+i)], w.pixels[2*(u*each+i)+1] = int32(at), second(at, u, image)
-		}
+		listRows(w.pixels[2*u*each:2*(u+1)*each], from*g.OutC+u*s.pair*image, g.OutC, s.second(image, lone && u == units-1))
 	}
 	w.pairs = grow(w.pairs, 2*(t1-t0)*rows+ahead)[:2*(t1-t0)*rows]
 	w.side = grow(w.side, len(w.pairs))
 	w.segments = grow(w.segments, 2*(t1-t0))
-	w.inside = grow(w.inside, each)
 	count := 0
 	for t := t0; t < t1; t++ {
 		kx, ky, kz := t%v[2].kernel, t/v[2].kernel%v[1].kernel, t/v[2].kernel/v[1].kernel
-		jx, jy, jz := from%v[2].out, from/v[2].out%v[1].out, from/v[2].out/v[1].out
-		for i := range each {
-			iz, iy, ix := jz*v[0].stride-v[0].pad+kz*v[0].dilation, jy*v[1].stride-v[1].pad+ky*v[1].dilation, jx*v[2].stride-v[2].pad+kx*v[2].dilation
-			w.inside[i] = -1
-			if uint(iz) < uint(v[0].in) && uint(iy) < uint(v[1].in) && uint(ix) < uint(v[2].in) {
-				w.inside[i] = int32(((iz*v[1].in+iy)*v[2].in + ix) * g.InC)
-			}
-			if jx++; jx == v[2].out {
-				jx = 0
-				if jy++; jy == v[1].out {
-					jy = 0
-					jz++
-				}
-			}
-		}
-		w.segments[2*(t-t0)] = int32(count)
+		first, last := v[2].span(kx) // outputs of a line whose tap is inside the image
 		begin := count
-		for u := range units {
-			for i, at := range w.inside {
-				if at < 0 {
-					continue
+		for i := 0; i < each; { // line by line
+			j := from + i
+			jx, jy, jz := j%v[2].out, j/v[2].out%v[1].out, j/v[2].out/v[1].out
+			length := min(v[2].out-jx, each-i)
+			iz, iy := jz*v[0].stride-v[0].pad+kz*v[0].dilation, jy*v[1].stride-v[1].pad+ky*v[1].dilation
+			if a, b := max(jx, first), min(jx+length, last); a < b && uint(iz) < uint(v[0].in) && uint(iy) < uint(v[1].in) {
+				ix := a*v[2].stride - v[2].pad + kx*v[2].dilation
+				listRows(w.pairs[2*count:2*(count+b-a)], ((iz*v[1].in+iy)*v[2].in+ix)*g.InC, v[2].stride*g.InC, s.second(source, lone && units == 1))
+				for k := range b - a {
+					w.side[2*(count+k)], w.side[2*(count+k)+1] = int32((count-begin+k)*gradientChannels), int32((i+a-jx+k)*p.set.width)
 				}
-				a := int(at) + u*s.pair*source
-				w.pairs[2*count], w.pairs[2*count+1] = int32(a), second(a, u, source)
-				w.side[2*count], w.side[2*count+1] = int32((count-begin)*gradientChannels), int32((u*each+i)*p.set.width)
+				count += b - a
+			}
+			i += length
+		}
+		w.segments[2*(t-t0)] = int32(begin)
+		inside := count - begin // of the first unit: the others are like it
+		for u := 1; u < units; u++ {
+			second := s.second(source, lone && u == units-1)
+			for k := range inside {
+				at := w.pairs[2*(begin+k)] + int32(u*s.pair*source)
+				w.pairs[2*count], w.pairs[2*count+1] = at, at+int32(second)
+				if second < 0 {
+					w.pairs[2*count+1] = -1
+				}
+				w.side[2*count], w.side[2*count+1] = int32((count-begin)*gradientChannels), w.side[2*(begin+k)+1]+int32(u*each*p.set.width)
 				count++
 			}
 		}
 		w.segments[2*(t-t0)+1] = int32(count)
+	}
+}
+
+// second is how far the second sample of a row of the walk lies behind the first; −1: there is none.
+func (s *gradientSweep) second(sample int, lone bool) int {
+	if s.pair == 1 || lone {
+		return -1
+	}
+	return sample
+}
+
+// listRows writes the offsets of rows that lie step apart, and of those of the second sample.
+func listRows(list []int32, at, step, second int) {
+	for i := 0; i < len(list); i += 2 {
+		list[i], list[i+1] = int32(at), int32(at+second)
+		if second < 0 {
+			list[i+1] = -1
+		}
+		at += step
 	}
 }
 
