@@ -172,7 +172,7 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 // machine prepares this process to compute on so many processors, all for 0, with the instructions that ASTERISM_KERNEL names.
 func machine(threads int) error {
 	if threads < 0 {
-		return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--threads %d", threads), Do: "give a number of processors, or 0 for all"}
+		return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--threads %d is negative", threads), Do: "give a number of processors, or 0 for all"}
 	}
 	if threads > 0 {
 		runtime.GOMAXPROCS(threads)

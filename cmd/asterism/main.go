@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -72,10 +71,6 @@ func interruptible(c *cobra.Command, note func(string)) {
 
 // fail prints an error and gives the exit status that it means.
 func (a *app) fail(err error) int {
-	var usage usageError
-	if errors.As(err, &usage) {
-		err = &fault.Error{Kind: fault.Config, What: usage.Error(), Do: "see asterism help"}
-	}
 	if a.json {
 		fault.PrintJSON(a.err, err)
 	} else {
@@ -83,9 +78,6 @@ func (a *app) fail(err error) int {
 	}
 	return fault.KindOf(err).ExitCode()
 }
-
-// usageError is a wrong flag or argument.
-type usageError struct{ error }
 
 // app is what every verb shares: where to write, and the flags that all have.
 type app struct {
@@ -110,47 +102,58 @@ them. An experiment is one CUE file; datasets, views, encoders, objectives and t
 
 Exit status: 0 ok, 1 internal or the machine refuses, 2 experiment invalid, 3 data invalid, 4 plugin failure, 5 training
 diverged, 75 interrupted and resumable, 130 interrupted.`,
-		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2,
+		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	c.SetOut(a.out)
 	c.SetErr(a.err)
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.SetFlagErrorFunc(wrongFlag)
 	flags := c.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "write results and errors as JSON")
 	flags.StringVar(&a.progress, "progress", "auto", "progress display: auto, bar, plain, json, none")
 	flags.StringArrayVar(&a.overrides, "plugin", nil, "use the plugin in a folder instead of the installed one, NAME=DIR")
 	flags.StringVar(&a.runs, "runs", "runs", "folder of run directories")
 	c.AddCommand(a.runCommand(), a.vetCommand(), a.planCommand(), a.runsCommand(), a.reportCommand(), a.benchCommand(), a.pluginCommand(), a.schemaCommand(), a.storeCommand(), a.versionCommand())
-	for _, sub := range c.Commands() {
-		wrapUsage(sub)
-	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return unknownVerb(c, args[0])
-		}
-		return c.Help()
-	}
-	c.Args = cobra.ArbitraryArgs
+	wrapUsage(c)
 	return c
 }
 
+// unknownVerb is the error for a verb that a command does not have.
 func unknownVerb(c *cobra.Command, verb string) error {
-	e := &fault.Error{Kind: fault.Config, What: fmt.Sprintf("no command %q", verb), Do: "asterism help lists the commands"}
-	if near := c.SuggestionsFor(verb); len(near) > 0 {
-		e.Do = "did you mean " + strings.Join(near, " or ") + "?"
+	var verbs []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			verbs = append(verbs, sub.Name())
+		}
 	}
-	return e
+	do := fmt.Sprintf("%s has %s", c.CommandPath(), strings.Join(verbs, ", "))
+	if near := fault.Nearest(verb, verbs); near != "" {
+		do = fmt.Sprintf("did you mean %s? %s", near, do)
+	}
+	return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("%s: no command %q", c.CommandPath(), verb), Do: do}
 }
 
-// wrapUsage makes wrong numbers of arguments errors of usage, with the right exit status.
+// wrapUsage makes unknown verbs and wrong numbers of arguments errors of usage, with the right exit status.
 func wrapUsage(c *cobra.Command) {
-	if args := c.Args; args != nil {
-		c.Args = func(c *cobra.Command, a []string) error {
-			if err := args(c, a); err != nil {
-				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("%s: %v", c.CommandPath(), err), Do: "usage: " + c.UseLine()}
+	if c.HasSubCommands() {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownVerb(c, args[0])
 			}
-			return nil
+			return c.Help()
+		}
+	} else if accept := c.Args; accept != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if accept(c, args) == nil {
+				return nil
+			}
+			f := &fault.Error{Kind: fault.Config, What: c.CommandPath() + ": an argument is missing", Do: "usage: " + c.UseLine()}
+			if wanted := len(strings.Fields(c.Use)) - 1; len(args) > wanted {
+				f.What = fmt.Sprintf("%s: %q is one argument too many", c.CommandPath(), args[wanted])
+				f.Do += "; what has blanks stands in quotes"
+			}
+			return f
 		}
 	}
 	for _, sub := range c.Commands() {
