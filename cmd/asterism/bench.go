@@ -15,7 +15,6 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/bench"
 	"github.com/asterism-ssl/asterism/core/engine/native"
-	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/flow"
 	"github.com/asterism-ssl/asterism/core/plugin"
@@ -25,21 +24,15 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "bench", Short: "Measure how fast this machine computes", SuggestionsMinimumDistance: 2,
+		Use: "bench", Short: "Measure how fast this machine computes",
 		Long: `Bench measures the machine and what Asterism makes of it. Figures are medians; a fraction of the peak is one of the multiply-add
 peak measured between the timed pieces, since machines change their speed. gflops counts products as the literature does,
 gflops_true leaves out the multiplications by zeros outside images; fractions are of the latter. With --json every result is
 one line. ASTERISM_KERNEL=avx512|avx2|portable forces the instructions. Other work on the machine spoils the figures.`,
 		Example: `  asterism bench peak
   asterism bench layers resnet.r50 --batch 64
-  asterism bench step --arch resnet.r50 --stem paper --batch 16`,
-		Args: cobra.ArbitraryArgs,
-	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return unknownVerb(c, args[0])
-		}
-		return c.Help()
+  asterism bench step --arch resnet.r50 --stem paper --batch 16
+  asterism bench embed --arch 'vit.small{patch: 4}' --size 32`,
 	}
 	c.AddCommand(a.benchPeakCommand(), a.benchLayersCommand(), a.benchStepCommand(), a.benchEmbedCommand(), a.benchViewsCommand(), a.benchSearchCommand())
 	return c
@@ -87,12 +80,10 @@ type networkFlags struct {
 	bench.Setting
 }
 
-func (f *networkFlags) addTo(c *cobra.Command, arch bool, batch int) {
-	if arch {
-		c.Flags().StringVar(&f.Arch, "arch", "resnet.r50", "encoder: see asterism plugin list")
-	}
+func (f *networkFlags) addTo(c *cobra.Command) {
+	c.Flags().StringVar(&f.Arch, "arch", "resnet.r50", "encoder, with its fields in braces if need be: 'vit.small{patch: 4}'; see asterism plugin list")
 	c.Flags().StringVar(&f.Stem, "stem", "", "its stem, for those that have one: imagenet, paper, … (default the encoder's)")
-	c.Flags().IntVar(&f.Batch, "batch", batch, "images in a batch")
+	c.Flags().IntVar(&f.Batch, "batch", 64, "images in a batch")
 	c.Flags().IntVar(&f.Bands, "bands", 5, "bands of an image")
 	c.Flags().IntVar(&f.Size, "size", 64, "pixels on a side of an image")
 	c.Flags().StringVar(&f.Precision, "precision", "float32", "in which products are computed and activations stored: float32, bfloat16")
@@ -100,7 +91,13 @@ func (f *networkFlags) addTo(c *cobra.Command, arch bool, batch int) {
 }
 
 // network runs a benchmark of a network: it checks the flags, and starts and ends the plugins.
-func (a *app) network(c *cobra.Command, f *networkFlags, stage string, measure func(context.Context, *bench.Network, schemas) (any, error)) (err error) {
+func (a *app) network(c *cobra.Command, args []string, f *networkFlags, measure func(context.Context, *bench.Network, schemas) (any, error)) (err error) {
+	if len(args) > 0 {
+		if err := refuseFlags(c, []string{"arch"}, "and the argument "+args[0]+" both name an encoder", "give one of the two"); err != nil {
+			return err
+		}
+		f.Arch = args[0]
+	}
 	if err := a.begin(c, &f.Threads); err != nil {
 		return err
 	}
@@ -108,13 +105,14 @@ func (a *app) network(c *cobra.Command, f *networkFlags, stage string, measure f
 	if err != nil {
 		return err
 	}
-	given := map[string]string{}
+	name, fields := splitComponent(f.Arch)
 	if f.Stem != "" {
-		given["stem"] = f.Stem
+		fields = fmt.Sprintf("{%s, stem: %q}", fields, f.Stem)
 	}
-	encoder, err := configure(schemas{r}, protocol.Kind_ENCODER, f.Arch, given)
+	words := wording{given: "--arch", flags: map[string]string{"stem": "--stem", "queue": "--queue"}, images: "samples", size: f.Size}
+	encoder, err := configure(schemas{r}, protocol.Kind_ENCODER, name, fields)
 	if err != nil {
-		return err
+		return words.of(err)
 	}
 	var resolved struct{ Stem string }
 	if err := json.Unmarshal(encoder.Config, &resolved); err != nil {
@@ -125,61 +123,56 @@ func (a *app) network(c *cobra.Command, f *networkFlags, stage string, measure f
 	defer progress.Close()
 	host := newHost(r, progress, f.Threads)
 	defer func() { err = errors.Join(err, host.Close()) }()
-	progress.Stage(stage, fmt.Sprintf("%s, batch %d, %d×%d, %s", f.Arch, f.Batch, f.Size, f.Size, f.Precision))
+	progress.Stage(c.Name(), fmt.Sprintf("%s, batch %d, %d×%d, %s", f.Arch, f.Batch, f.Size, f.Size, f.Precision))
 	n := &bench.Network{Setting: f.Setting, Host: host, Engine: native.New(), Encoder: encoder, Progress: func(done, total int) { progress.Update(done, total) }}
 	return a.show(c, func(ctx context.Context) (any, error) {
 		result, err := measure(ctx, n, schemas{r})
 		if err == nil {
 			progress.Done("")
 		}
-		return result, err
+		return result, words.of(err)
 	})
 }
 
 func (a *app) benchLayersCommand() *cobra.Command {
 	f, rounds := new(networkFlags), 0
 	c := &cobra.Command{
-		Use: "layers ARCH", Short: "Every distinct convolution and linear layer of an encoder, in three directions", Args: cobra.ExactArgs(1),
+		Use: "layers [ARCH]", Short: "Every distinct convolution and linear layer of an encoder, in three directions", Args: cobra.MaximumNArgs(1),
 		Example: "  asterism bench layers resnet.r50 --batch 64\n  ASTERISM_KERNEL=avx2 asterism bench layers resnet.r18 --threads 1",
 		RunE: func(c *cobra.Command, args []string) error {
-			f.Arch = args[0]
-			return a.network(c, f, "layers", func(ctx context.Context, n *bench.Network, _ schemas) (any, error) {
+			return a.network(c, args, f, func(ctx context.Context, n *bench.Network, _ schemas) (any, error) {
 				return bench.Layers(ctx, n, rounds)
 			})
 		},
 	}
-	f.addTo(c, false, 64)
+	f.addTo(c)
 	c.Flags().IntVar(&rounds, "rounds", 5, "rounds that medians are of")
 	return c
 }
 
 func (a *app) benchStepCommand() *cobra.Command {
-	f, o, queue := new(networkFlags), bench.StepOptions{}, 0
+	f, o := new(networkFlags), bench.StepOptions{}
 	c := &cobra.Command{
-		Use: "step", Short: "A whole training step of MoCo v2; prints one line of JSON", Args: cobra.NoArgs,
+		Use: "step [ARCH]", Short: "A whole training step of MoCo v2; prints one line of JSON", Args: cobra.MaximumNArgs(1),
 		Long: `Step times whole steps of MoCo v2 on fresh random images: query forward and backward, momentum update, key forward, loss with
 the queue in the objective's own process, optimiser. It is the training loop that is timed; images are drawn between the
 steps, outside of the time. The projector has the encoder's width and then 128; the temperature is 0.1. Memory is the most
 that this process and the objective's have had. Heap bytes and allocations are those of this process in a step.`,
 		Example: "  asterism bench step --arch resnet.r50 --batch 64 --queue 65536\n  asterism bench step --arch resnet.r18 --batch 128 --queue 4096 --steps 10",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.network(c, f, "step", func(ctx context.Context, n *bench.Network, s schemas) (any, error) {
-				moco, err := configure(s, protocol.Kind_OBJECTIVE, "contrast.moco", map[string]any{"queue": queue, "temperature": 0.1, "momentum": 0.999, "dim": 128, "norm_groups": 1})
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.network(c, args, f, func(ctx context.Context, n *bench.Network, s schemas) (any, error) {
+				fields := fmt.Sprintf("{queue: %d, temperature: 0.1, momentum: 0.999, dim: 128, norm_groups: 1}", o.Queue)
+				objective, err := configure(s, protocol.Kind_OBJECTIVE, "contrast.moco", fields)
 				if err != nil {
 					return nil, err
 				}
-				o.Objective = moco
-				r, err := bench.Step(ctx, n, o)
-				if err != nil {
-					return nil, err
-				}
-				r.Queue = queue
-				return r, nil
+				o.Objective = objective
+				return bench.Step(ctx, n, o)
 			})
 		},
 	}
-	f.addTo(c, true, 64)
-	c.Flags().IntVar(&queue, "queue", 65536, "negatives, a multiple of the batch")
+	f.addTo(c)
+	c.Flags().IntVar(&o.Queue, "queue", 65536, "negatives, a multiple of the batch")
 	c.Flags().IntVar(&o.Steps, "steps", 5, "timed steps, after two that do not count")
 	return c
 }
@@ -187,13 +180,13 @@ that this process and the objective's have had. Heap bytes and allocations are t
 func (a *app) benchEmbedCommand() *cobra.Command {
 	f, steps := new(networkFlags), 0
 	c := &cobra.Command{
-		Use: "embed", Short: "Representations; prints one line of JSON", Args: cobra.NoArgs,
+		Use: "embed [ARCH]", Short: "Representations; prints one line of JSON", Args: cobra.MaximumNArgs(1),
 		Example: "  asterism bench embed --arch resnet.r50 --batch 64",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.network(c, f, "embed", func(ctx context.Context, n *bench.Network, _ schemas) (any, error) { return bench.Embed(ctx, n, steps) })
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.network(c, args, f, func(ctx context.Context, n *bench.Network, _ schemas) (any, error) { return bench.Embed(ctx, n, steps) })
 		},
 	}
-	f.addTo(c, true, 64)
+	f.addTo(c)
 	c.Flags().IntVar(&steps, "steps", 20, "timed batches, after two that do not count")
 	return c
 }
@@ -205,16 +198,23 @@ func (a *app) benchViewsCommand() *cobra.Command {
 		Use: "views [FILE]", Short: "The views of an experiment on its data, or those listed on simulated images", Args: cobra.MaximumNArgs(1),
 		Long: `Views times chains of augmentations as a training takes them, two views at once, and then each augmentation by itself. With FILE
 they are those of an experiment, on its own data, which are brought into the store if they are not there. With --views they
-are listed, each with its configuration in braces where it needs one, and the images are random.`,
+are listed, each with its fields in braces where it needs some, and the images are random, of --size, --bands and --count.`,
 		Example: "  asterism bench views experiments/quickstart.cue\n  asterism bench views --views 'sky.rotate, sky.jitter_crop{size: 48, shift: 4}, sky.noise'",
 		RunE: func(c *cobra.Command, args []string) error {
+			simulated, ofFile := []string{"count", "size", "bands"}, []string{"tag", "set"}
 			switch {
 			case len(args) == 1 && list != "":
-				return &fault.Error{Op: "bench", Kind: fault.Config, What: "a file and --views: both name views", Do: "give one of the two"}
+				return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("the file %s and --views: both name views", args[0]), Do: "give one of the two; a list with blanks stands in quotes"}
 			case len(args) == 1:
+				if err := refuseFlags(c, simulated, "is of simulated images; these are those of "+args[0], "leave it out, or give --views"); err != nil {
+					return err
+				}
 				return a.benchViewsOf(c, args[0], f, o)
 			case list == "":
 				return &fault.Error{Op: "bench", Kind: fault.Config, What: "no views are named", Do: "give an experiment, or --views 'sky.flip, sky.noise'"}
+			}
+			if err := refuseFlags(c, ofFile, "is of an experiment, and --views needs none", "leave it out, or give a file"); err != nil {
+				return err
 			}
 			o.Threads = f.threads
 			return a.benchViews(c, list, o, count, size, bands)
@@ -226,13 +226,26 @@ are listed, each with its configuration in braces where it needs one, and the im
 	c.Flags().IntVar(&o.Batch, "batch", 64, "images in a batch")
 	c.Flags().Float64Var(&o.Seconds, "seconds", 3, "how long each chain is timed, and again its augmentations")
 	c.Flags().IntVar(&count, "count", 256, "simulated images")
-	c.Flags().IntVar(&size, "size", 64, "pixels on a side of a simulated image")
+	c.Flags().IntVar(&size, "size", 88, "pixels on a side of a simulated image, the frame that views crop")
 	c.Flags().IntVar(&bands, "bands", 5, "bands of a simulated image")
 	return c
 }
 
+// refuseFlags is the error for the first of some flags that was given and does not apply.
+func refuseFlags(c *cobra.Command, names []string, why, do string) error {
+	for _, name := range names {
+		if c.Flags().Changed(name) {
+			return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--%s %s", name, why), Do: do}
+		}
+	}
+	return nil
+}
+
 // benchViewsOf times the views of an experiment.
 func (a *app) benchViewsOf(c *cobra.Command, file string, f *experimentFlags, o bench.ViewsOptions) (err error) {
+	if err := processors(&f.threads); err != nil {
+		return err
+	}
 	folder, err := os.MkdirTemp("", "asterism-bench-")
 	if err != nil {
 		return err
@@ -245,7 +258,7 @@ func (a *app) benchViewsOf(c *cobra.Command, file string, f *experimentFlags, o 
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	o.Host, o.Threads = fl.Host, runtime.GOMAXPROCS(0)
+	o.Host, o.Threads = fl.Host, f.threads
 	return a.show(c, func(ctx context.Context) (any, error) {
 		samples, err := fl.Samples(ctx)
 		if err != nil {
@@ -264,19 +277,15 @@ func (a *app) benchViews(c *cobra.Command, list string, o bench.ViewsOptions, co
 	if err != nil {
 		return err
 	}
+	words := wording{given: "--views", images: "frame", size: size}
 	var chain []plugin.Ref
 	for _, text := range splitList(list) {
-		name, config, given := strings.Cut(text, "{")
-		if given {
-			config = "{" + config
-		} else {
-			config = "{}"
-		}
-		component, err := experiment.Configure(schemas{r}, protocol.Kind_AUGMENTATION, strings.TrimSpace(name), config)
+		name, fields := splitComponent(text)
+		augmentation, err := configure(schemas{r}, protocol.Kind_AUGMENTATION, name, fields)
 		if err != nil {
-			return err
+			return words.of(err)
 		}
-		chain = append(chain, plugin.Ref{Name: component.Name, Config: component.Config})
+		chain = append(chain, augmentation)
 	}
 	folder, err := os.MkdirTemp("", "asterism-bench-")
 	if err != nil {
@@ -288,9 +297,9 @@ func (a *app) benchViews(c *cobra.Command, list string, o bench.ViewsOptions, co
 	o.Host = newHost(r, progress, o.Threads)
 	defer func() { err = errors.Join(err, o.Host.Close()) }()
 	return a.show(c, func(ctx context.Context) (any, error) {
-		samples, err := bench.Simulated(ctx, o.Host, map[string][]plugin.Ref{"views": chain}, count, size, bands, folder)
+		samples, err := bench.Simulated(ctx, o, map[string][]plugin.Ref{"views": chain}, count, size, bands, folder)
 		if err != nil {
-			return nil, err
+			return nil, words.of(err)
 		}
 		return views(ctx, o, samples, "simulated")
 	})
@@ -325,16 +334,6 @@ func splitList(list string) []string {
 	return append(parts, strings.TrimSpace(list[from:]))
 }
 
-// configure completes the configuration of a component that a flag names.
-func configure(s schemas, kind protocol.Kind, name string, given any) (plugin.Ref, error) {
-	text, err := json.Marshal(given)
-	if err != nil {
-		return plugin.Ref{}, err
-	}
-	c, err := experiment.Configure(s, kind, name, string(text))
-	return plugin.Ref{Name: c.Name, Config: c.Config}, err
-}
-
 func addThreads(c *cobra.Command, threads *int) {
 	c.Flags().IntVar(threads, "threads", 0, "processors to use (0: all)")
 }
@@ -344,11 +343,28 @@ func (a *app) begin(c *cobra.Command, threads *int) error {
 	if err := run.CheckProgressMode(a.progress); err != nil {
 		return err
 	}
+	if err := processors(threads); err != nil {
+		return err
+	}
 	if err := machine(*threads); err != nil {
 		return err
 	}
-	*threads = runtime.GOMAXPROCS(0)
 	interruptible(c, func(string) {})
+	return nil
+}
+
+// processors refuses more threads than there are processors, which would take turns: neither figures nor the peak would
+// mean anything. For 0 it gives all.
+func processors(threads *int) error {
+	set := runtime.GOMAXPROCS(0) // by the environment, too
+	runtime.SetDefaultGOMAXPROCS()
+	have := runtime.GOMAXPROCS(0)
+	if *threads == 0 {
+		*threads = min(set, have)
+	}
+	if *threads > have {
+		return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--threads %d is more than the processors here, %d", *threads, have), Do: fmt.Sprintf("give at most %d, or 0 for all", have)}
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/asterism-ssl/asterism/core/engine"
@@ -30,7 +31,7 @@ import (
 
 // Setting says which network is timed, on what and how; results repeat it.
 type Setting struct {
-	Arch      string `json:"arch"` // encoder component: "resnet.r50"
+	Arch      string `json:"arch"` // encoder, with the fields that were given: "resnet.r50", "vit.small{patch: 4}"
 	Stem      string `json:"stem,omitempty"`
 	Batch     int    `json:"batch"`
 	Bands     int    `json:"bands"`
@@ -55,7 +56,8 @@ func (n *Network) progress(done, total int) {
 	}
 }
 
-// check refuses settings that make no sense, naming the flag.
+// check refuses settings that make no sense, naming the flag. Whether this machine computes in a precision is the engine's
+// to say.
 func (n *Network) check() error {
 	for _, s := range []struct {
 		flag         string
@@ -65,6 +67,12 @@ func (n *Network) check() error {
 			return err
 		}
 	}
+	if values := n.imageValues(); values > 1<<30 {
+		return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--size %d with --bands %d: images of %.1e values", n.Size, n.Bands, values), Do: "lower --size or --bands, to images of at most 2³⁰ values"}
+	}
+	if p := engine.Precision(n.Precision); p != engine.Float32 && p != engine.BFloat16 {
+		return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--precision %q is not known", n.Precision), Do: "choose float32 or bfloat16"}
+	}
 	return nil
 }
 
@@ -73,8 +81,41 @@ func within(flag string, value, limit int) error {
 	if value >= 1 && value <= limit {
 		return nil
 	}
-	return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("%s %d", flag, value), Do: fmt.Sprintf("give a number from 1 to %d", limit)}
+	return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("%s %d is out of range", flag, value), Do: fmt.Sprintf("give a number from 1 to %d", limit)}
 }
+
+// options are those that the network is compiled with.
+func (n *Network) options(m engine.Mode) engine.Options {
+	return engine.Options{Mode: m, Batch: n.Batch, Precision: engine.Precision(n.Precision), Threads: n.Threads}
+}
+
+// affords refuses a program that finds no memory beside what else is held, so many bytes and so many for each image, and
+// names the largest batch that fits.
+func (n *Network) affords(p engine.Program, m engine.Mode, held, heldByImage float64) error {
+	try := func(batch int) error {
+		o := n.options(m)
+		o.Batch = batch
+		cost, err := n.Engine.Cost(p, o)
+		if err != nil {
+			return err
+		}
+		return fits(fmt.Sprintf("the network and its images at --batch %d", batch), float64(cost.Bytes)+held+heldByImage*float64(batch), "")
+	}
+	err := try(n.Batch)
+	if fault.KindOf(err) != fault.Resource {
+		return err
+	}
+	short := *fault.All(err)[0]
+	short.Do = "lower --size or choose a smaller encoder; no batch would fit"
+	// The smallest batch for which the next one does not fit.
+	if largest := sort.Search(n.Batch, func(batch int) bool { return try(batch+1) != nil }); largest > 0 {
+		short.Do = fmt.Sprintf("give a --batch of at most %d, or lower --size", largest)
+	}
+	return &short
+}
+
+// imageValues is how many values an image has.
+func (n *Network) imageValues() float64 { return float64(n.Size) * float64(n.Size) * float64(n.Bands) }
 
 // input is the shape of a sample.
 func (n *Network) input() []int64 { return []int64{int64(n.Size), int64(n.Size), int64(n.Bands)} }
@@ -90,10 +131,10 @@ func (n *Network) build(ctx context.Context) (*protocol.Model, *model.Graph, err
 	}
 	g, err := model.Check(m)
 	if err != nil {
-		return nil, nil, &fault.Error{Op: "bench", Kind: fault.Plugin, Plugin: n.Arch, What: "its model does not work", Err: err}
+		return nil, nil, &fault.Error{Op: "bench", Kind: fault.Plugin, Plugin: n.Encoder.Name, What: "its model does not work", Err: err}
 	}
 	if g.Outputs["representation"] == nil || g.Outputs["features"] == nil {
-		return nil, nil, &fault.Error{Op: "bench", Kind: fault.Plugin, Plugin: n.Arch, What: "its model has no outputs features and representation"}
+		return nil, nil, &fault.Error{Op: "bench", Kind: fault.Plugin, Plugin: n.Encoder.Name, What: "its model has no outputs features and representation"}
 	}
 	return m, g, nil
 }
@@ -167,10 +208,10 @@ func stopped(ctx context.Context) error {
 	return &fault.Error{Op: "bench", Kind: fault.Cancelled, What: "stopped", Err: ctx.Err()}
 }
 
-// fits refuses what the machine has no memory for.
-func fits(what string, bytes int64, do string) error {
-	if have, known := protocol.AvailableMemory(); known && bytes > have {
-		return &fault.Error{Op: "bench", Kind: fault.Resource, What: fmt.Sprintf("%s takes %d MiB of memory, and %d MiB are available", what, bytes>>20, have>>20), Do: do}
+// fits refuses what the machine has no memory for. Bytes are no integer, since what a user may ask for overflows one.
+func fits(what string, bytes float64, do string) error {
+	if have, known := protocol.AvailableMemory(); known && bytes > float64(have) {
+		return &fault.Error{Op: "bench", Kind: fault.Resource, What: fmt.Sprintf("no memory for %s: %.1f GiB, and %.1f GiB are available", what, bytes/(1<<30), float64(have)/(1<<30)), Do: do}
 	}
 	return nil
 }

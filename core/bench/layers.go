@@ -64,7 +64,7 @@ func Layers(ctx context.Context, n *Network, rounds int) (*LayersResult, error) 
 		return nil, err
 	}
 	// The engine knows best what it refuses: a precision, for one.
-	if _, err := n.Engine.Cost(flow.InferenceProgram(description), engine.Options{Mode: engine.Infer, Batch: n.Batch, Precision: engine.Precision(n.Precision), Threads: n.Threads}); err != nil {
+	if _, err := n.Engine.Cost(flow.InferenceProgram(description), n.options(engine.Infer)); err != nil {
 		return nil, err
 	}
 	return n.layers(ctx, graph, rounds)
@@ -74,7 +74,7 @@ func Layers(ctx context.Context, n *Network, rounds int) (*LayersResult, error) 
 func (n *Network) layers(ctx context.Context, graph *model.Graph, rounds int) (*LayersResult, error) {
 	all, others := shapes(graph, n.Batch)
 	if len(all) == 0 {
-		return nil, &fault.Error{Op: "bench", Kind: fault.Config, Plugin: n.Arch, What: "has no plain convolution or linear layer", Do: "choose another encoder"}
+		return nil, &fault.Error{Op: "bench", Kind: fault.Config, Plugin: n.Encoder.Name, What: "has no plain convolution or linear layer", Do: "choose another encoder"}
 	}
 	geometries := make([]kernel.Geometry, len(all))
 	for i, s := range all {
@@ -84,7 +84,7 @@ func (n *Network) layers(ctx context.Context, graph *model.Graph, rounds int) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := fits("the largest layers", workspaceBytes(geometries, half), "lower --batch or --size"); err != nil {
+	if err := fits("the largest layers", float64(workspaceBytes(geometries, half)), "lower --batch or --size"); err != nil {
 		return nil, err
 	}
 	peak, err := newMultiplyAdd(engine.Precision(n.Precision), n.Threads)

@@ -49,7 +49,7 @@ func Peak(ctx context.Context, o PeakOptions) (*PeakResult, error) {
 		}
 	}
 	bytes := int64(o.MiB) << 20
-	if err := fits("two arrays of --mib", 2*bytes, "lower --mib"); err != nil {
+	if err := fits(fmt.Sprintf("two arrays of --mib %d", o.MiB), 2*float64(bytes), "lower --mib"); err != nil {
 		return nil, err
 	}
 	from, to := make([]float32, bytes/4), make([]float32, bytes/4)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/kernel/nearest"
 	"github.com/asterism-ssl/asterism/core/key"
@@ -46,7 +47,11 @@ func Search(ctx context.Context, o SearchOptions) (*SearchResult, error) {
 		}
 	}
 	table := 4 * int64(o.Rows) * int64(o.Width)
-	if err := fits("the table", table, "lower --rows or --width"); err != nil {
+	if o.Top > o.Rows {
+		return nil, &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--top %d is more than --rows %d", o.Top, o.Rows), Do: "lower --top, or raise --rows"}
+	}
+	found := int64(o.Queries) * int64(o.Top) * (8 + 4) // an index and a product
+	if err := fits("the table, the queries and what they find", float64(table+4*int64(o.Queries)*int64(o.Width)+2*found), "lower --rows, --width or --queries"); err != nil {
 		return nil, err
 	}
 	pool := kernel.NewPool(o.Threads)
@@ -76,7 +81,7 @@ func Search(ctx context.Context, o SearchOptions) (*SearchResult, error) {
 		}
 		r.MeanBestProduct = 0
 		for q := range o.Queries {
-			r.MeanBestProduct += float64(best[q*min(o.Top, o.Rows)]) / float64(o.Queries)
+			r.MeanBestProduct += float64(best[q*o.Top]) / float64(o.Queries)
 		}
 	}
 	r.OneS, r.AllS = median(one), median(all)

@@ -16,7 +16,7 @@ import (
 
 // Simulated makes a store of so many random images in an empty folder, with the facts of the Sloan survey's images and
 // every column that the views read, for views that are timed without an experiment.
-func Simulated(ctx context.Context, h *plugin.Host, views map[string][]plugin.Ref, count, size, bands int, dir string) (*flow.Samples, error) {
+func Simulated(ctx context.Context, o ViewsOptions, views map[string][]plugin.Ref, count, size, bands int, dir string) (*flow.Samples, error) {
 	for _, s := range []struct {
 		flag         string
 		value, limit int
@@ -25,7 +25,11 @@ func Simulated(ctx context.Context, h *plugin.Host, views map[string][]plugin.Re
 			return nil, err
 		}
 	}
-	if err := fits("the simulated images", 4*int64(count)*int64(size)*int64(size)*int64(bands), "lower --count, --size or --bands"); err != nil {
+	if err := o.check(count, "lower --batch, or raise --count"); err != nil {
+		return nil, err
+	}
+	// The loader is ahead with four batches of each of two views, which it holds as they come and as they leave.
+	if err := fits("the simulated images and the batches of them", 4*float64(count+4*2*2*o.Batch)*float64(size)*float64(size)*float64(bands), "lower --batch, --count, --size or --bands"); err != nil {
 		return nil, err
 	}
 	facts := &protocol.SampleFacts{Shape: []int64{int64(size), int64(size), int64(bands)}, Flux: protocol.Flux_LINEAR, Unit: "nanomaggy", PixelScale: 0.396}
@@ -47,7 +51,7 @@ func Simulated(ctx context.Context, h *plugin.Host, views map[string][]plugin.Re
 	}
 	source := &noise{catalogue: &protocol.Catalogue{Count: uint64(count), Facts: facts, Dtype: protocol.DType_F32, Scale: 1}}
 	for name, refs := range views {
-		p, err := h.Pipeline(ctx, refs, name, facts)
+		p, err := o.Host.Pipeline(ctx, refs, name, facts)
 		if err != nil {
 			return nil, err
 		}

@@ -51,6 +51,7 @@ type StepResult struct {
 // StepOptions say how the network is trained. Its weights and images are random: the values do not matter, the work does.
 type StepOptions struct {
 	Objective plugin.Ref
+	Queue     int // negatives of the objective
 	Steps     int
 }
 
@@ -78,8 +79,12 @@ func Step(ctx context.Context, n *Network, o StepOptions) (*StepResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	network, err := n.Engine.Compile(engine.Program{Encoder: description, Heads: program.Heads, Passes: program.Passes, Taps: program.Taps, Momentum: program.Momentum > 0},
-		engine.Options{Mode: engine.Train, Batch: n.Batch, Precision: engine.Precision(n.Precision), Threads: n.Threads})
+	trained := engine.Program{Encoder: description, Heads: program.Heads, Passes: program.Passes, Taps: program.Taps, Momentum: program.Momentum > 0}
+	images := 4 * float64(len(program.Views)) * n.imageValues()
+	if err := n.affords(trained, engine.Train, float64(program.StateBytes), images+4*float64(o.Queue)); err != nil {
+		return nil, err
+	}
+	network, err := n.Engine.Compile(trained, n.options(engine.Train))
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +101,9 @@ func Step(ctx context.Context, n *Network, o StepOptions) (*StepResult, error) {
 		return nil, err
 	}
 	defer c.Close()
-	images := newImages(n, program, steps, c.before)
+	source := newImages(n, program, steps, c.before)
 	// A learning rate of nothing would let the weights stay; this one lets them move and not run away.
-	job := &train.Job{Source: images, Program: program, Network: network, Objective: objective, Batch: n.Batch, Epochs: 1,
+	job := &train.Job{Source: source, Program: program, Network: network, Objective: objective, Batch: n.Batch, Epochs: 1,
 		Schedule: train.Schedule{Kind: "constant", Base: 1e-4}, Momentum: 0.9, Decay: 1e-4,
 		Observe: func(p train.Progress) {
 			c.after(p.Computed)
@@ -115,7 +120,7 @@ func Step(ctx context.Context, n *Network, o StepOptions) (*StepResult, error) {
 		}
 	}
 	dense := float64(network.Cost().StepFLOPs)
-	r := &StepResult{Bench: "step", Engine: n.describe(), Objective: o.Objective.Name, Setting: n.Setting,
+	r := &StepResult{Bench: "step", Engine: n.describe(), Objective: o.Objective.Name, Queue: o.Queue, Setting: n.Setting,
 		Timing: c.timing(n.Batch, dense, dense-outside(graph, n.Batch, passes, gradients))}
 	name, _, _ := strings.Cut(o.Objective.Name, ".")
 	host, plugin := peakRSS(os.Getpid()), peakRSS(n.Host.Processes()[name])
@@ -144,7 +149,10 @@ func Embed(ctx context.Context, n *Network, steps int) (*EmbedResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	inference, err := flow.NewInference(n.Engine, description, engine.Options{Batch: n.Batch, Precision: engine.Precision(n.Precision), Threads: n.Threads})
+	if err := n.affords(flow.InferenceProgram(description), engine.Infer, 0, 4*n.imageValues()); err != nil {
+		return nil, err
+	}
+	inference, err := flow.NewInference(n.Engine, description, n.options(engine.Infer))
 	if err != nil {
 		return nil, err
 	}

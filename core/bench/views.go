@@ -53,21 +53,29 @@ type LinkSpeed struct {
 	Share      float64 `json:"share"` // of the time of all links
 }
 
-// Views times every chain of the samples.
-func Views(ctx context.Context, o ViewsOptions, s *flow.Samples) (*ViewsResult, error) {
+// check refuses options that make no sense, naming the flag, and more in a batch than there are images.
+func (o ViewsOptions) check(images int, do string) error {
 	for _, w := range []struct {
 		flag         string
 		value, limit int
 	}{{"--batch", o.Batch, 1 << 24}, {"--threads", o.Threads, 1 << 10}} {
 		if err := within(w.flag, w.value, w.limit); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !(o.Seconds > 0 && o.Seconds <= 3600) {
-		return nil, &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--seconds %v", o.Seconds), Do: "give a positive number up to 3600"}
+		return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--seconds %v is out of range", o.Seconds), Do: "give a positive number up to 3600"}
 	}
-	if len(s.Rows) < o.Batch {
-		return nil, &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--batch %d is more than the %d images of the training split", o.Batch, len(s.Rows)), Do: "lower --batch"}
+	if images < o.Batch {
+		return &fault.Error{Op: "bench", Kind: fault.Config, What: fmt.Sprintf("--batch %d is more than the %d images to draw from", o.Batch, images), Do: do}
+	}
+	return nil
+}
+
+// Views times every chain of the samples.
+func Views(ctx context.Context, o ViewsOptions, s *flow.Samples) (*ViewsResult, error) {
+	if err := o.check(len(s.Rows), "lower --batch"); err != nil {
+		return nil, err
 	}
 	r := &ViewsResult{Bench: "views", Shape: s.Facts.Shape, Batch: o.Batch, Threads: o.Threads}
 	for _, name := range slices.Sorted(maps.Keys(s.Views)) {

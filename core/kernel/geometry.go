@@ -1,10 +1,14 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 )
+
+// ErrTooLarge is the reason why Check refuses a shape that makes sense: the kernels' tables of offsets are 32 bits wide.
+var ErrTooLarge = errors.New("one sample or the weights of 64 outputs have more than 2³⁰ values")
 
 // Geometry is the shape of a convolution or pooling of rank len(Kernel) = 0…3; rank 0 is a linear layer, a matrix
 // product. Activations are [Batch, spatial…, channels]; weights [OutC, InC, Kernel…]. Stride and Dilation may be nil for
@@ -73,11 +77,9 @@ func (g Geometry) Check() error {
 			return fmt.Errorf("kernel: axis %d: size %d, kernel %d, stride %d, padding %d, dilation %d give %d, not %d", i, in, k, s, p, d, want, g.Out[i])
 		}
 	}
-	// Tables of offsets are 32 bits wide.
 	for _, n := range [...]int{product(g.In) * g.InC, product(g.Out) * g.OutC, 64 * g.Taps() * max(g.InC, g.OutC)} {
 		if n > math.MaxInt32/2 {
-			return fmt.Errorf("kernel: %d → %d channels of %v with kernel %v: one sample or the weights of 64 outputs have more than 2³⁰ values",
-				g.InC, g.OutC, slices.Clone(g.In), slices.Clone(g.Kernel))
+			return fmt.Errorf("kernel: %d → %d channels of %v with kernel %v: %w", g.InC, g.OutC, slices.Clone(g.In), slices.Clone(g.Kernel), ErrTooLarge)
 		}
 	}
 	return nil
