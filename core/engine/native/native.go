@@ -18,6 +18,7 @@
 package native
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -72,6 +73,9 @@ func planned(e engine.Program, o engine.Options) (*plan, error) {
 		return nil, err
 	}
 	l, err := newPlan(p, o, false)
+	if errors.Is(err, kernel.ErrTooLarge) {
+		return nil, &fault.Error{Op: "compile", Kind: fault.Config, What: "the native engine does not compute layers this large", Err: err, Do: "use smaller samples, or an encoder with fewer channels"}
+	}
 	if err != nil {
 		return nil, &fault.Error{Op: "compile", Kind: fault.Internal, What: "the native engine cannot plan this program", Err: err, Do: "please report this with the experiment"}
 	}
