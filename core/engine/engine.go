@@ -50,7 +50,18 @@ type Options struct {
 	Precision Precision // "" means Float32
 	Threads   int       // 0 means all processors
 	Seed      uint64    // of the initial weights: keyed by (seed, "init", network-independent parameter name)
+	Beside    Beside
 }
+
+// Beside is memory in bytes that the caller takes beside the network, now or later: an engine refuses a network that
+// leaves no room for it.
+type Beside struct {
+	Fixed  int64
+	Sample int64 // for each sample of a batch
+}
+
+// Of adds it up for a batch.
+func (b Beside) Of(batch int) int64 { return b.Fixed + int64(batch)*b.Sample }
 
 // Cost is what a compiled network takes. FLOPs count a multiply-add as two.
 type Cost struct {
@@ -108,7 +119,7 @@ type Engine interface {
 	Name() string
 	// Revision is raised when the engine's results change.
 	Revision() int
-	// Describe says how it computes here: "AVX-512, 2 threads".
+	// Describe says with what it computes here, as far as results depend on it: "AVX-512".
 	Describe() string
 	// Cost plans without taking memory. Like Compile it refuses what the machine has no memory for.
 	Cost(p Program, o Options) (Cost, error)

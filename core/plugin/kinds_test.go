@@ -227,6 +227,9 @@ func TestPipelineFactsAndColumns(t *testing.T) {
 	if !slices.Equal(p.Columns(), []string{"ebv"}) || len(p.Adds()) != 1 || p.Adds()[0].Name != "drawn" {
 		t.Fatalf("columns %v, adds %v", p.Columns(), p.Adds())
 	}
+	if n := p.SampleBytes(); n != 4*(5+3+3+3)*2+8*2 { // what enters, what leaves each of three processes' turns, two columns
+		t.Errorf("a sample takes %d bytes", n)
+	}
 	s := must(p.Slot(3))
 	for i := range s.In {
 		s.In[i] = float32(i % 10)

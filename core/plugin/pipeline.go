@@ -227,6 +227,17 @@ type slotColumn struct {
 	at   uint64
 }
 
+// SampleBytes is the memory that a Slot takes for each sample.
+func (p *Pipeline) SampleBytes() int64 {
+	in, _ := protocol.Count(p.in.Shape)
+	n := 4*in + 8*uint64(len(p.columns))
+	for _, r := range p.runs {
+		out, _ := protocol.Count(r.out)
+		n += 4*out + 8*uint64(len(r.adds))
+	}
+	return int64(n)
+}
+
 // Slot makes room for one batch. Several slots may be in flight at once.
 func (p *Pipeline) Slot(batch int) (*Slot, error) {
 	p.mu.Lock()

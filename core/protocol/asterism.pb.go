@@ -4471,6 +4471,7 @@ type Program struct {
 	Momentum      float64                `protobuf:"fixed64,7,opt,name=momentum,proto3" json:"momentum,omitempty"`                            // of the momentum network after each step; 0: there is none
 	StateBytes    uint64                 `protobuf:"varint,8,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`       // what State may write at most
 	Facts         []*Fact                `protobuf:"bytes,9,rep,name=facts,proto3" json:"facts,omitempty"`                                    // for the plan: "effective negatives"
+	MemoryBytes   uint64                 `protobuf:"varint,10,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`   // what Loss takes in the plugin's process beside the state: similarities of a batch, say
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4566,6 +4567,13 @@ func (x *Program) GetFacts() []*Fact {
 		return x.Facts
 	}
 	return nil
+}
+
+func (x *Program) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
 }
 
 type Fact struct {
@@ -6642,7 +6650,7 @@ const file_asterism_proto_rawDesc = "" +
 	"\x05batch\x18\x04 \x01(\rR\x05batch\x12\x18\n" +
 	"\asamples\x18\x05 \x01(\x04R\asamples\x12/\n" +
 	"\x06labels\x18\x06 \x03(\v2\x17.asterism.v1.LabelFactsR\x06labels\x12\x12\n" +
-	"\x04seed\x18\a \x01(\x04R\x04seed\"\xd3\x02\n" +
+	"\x04seed\x18\a \x01(\x04R\x04seed\"\xf6\x02\n" +
 	"\aProgram\x12+\n" +
 	"\x05views\x18\x01 \x03(\v2\x15.asterism.v1.ViewNeedR\x05views\x12'\n" +
 	"\x05heads\x18\x02 \x03(\v2\x11.asterism.v1.HeadR\x05heads\x12)\n" +
@@ -6653,7 +6661,9 @@ const file_asterism_proto_rawDesc = "" +
 	"\bmomentum\x18\a \x01(\x01R\bmomentum\x12\x1f\n" +
 	"\vstate_bytes\x18\b \x01(\x04R\n" +
 	"stateBytes\x12'\n" +
-	"\x05facts\x18\t \x03(\v2\x11.asterism.v1.FactR\x05facts\"0\n" +
+	"\x05facts\x18\t \x03(\v2\x11.asterism.v1.FactR\x05facts\x12!\n" +
+	"\fmemory_bytes\x18\n" +
+	" \x01(\x04R\vmemoryBytes\"0\n" +
 	"\x04Fact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\":\n" +

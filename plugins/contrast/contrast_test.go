@@ -311,7 +311,10 @@ func TestPrograms(t *testing.T) {
 	if got := p.Facts[0]; got.Name != "effective negatives" || !strings.HasPrefix(got.Value, "64") {
 		t.Errorf("facts %v", p.Facts)
 	}
-	if got := p.Facts[len(p.Facts)-2]; got.Name != "chance loss" || !strings.HasPrefix(got.Value, "8.349: 2·ln(1 + queue)") {
+	if p.MemoryBytes != 4*32*64 {
+		t.Errorf("%d bytes for the similarities of a batch of 32 with a queue of 64", p.MemoryBytes)
+	}
+	if got := p.Facts[len(p.Facts)-1]; got.Name != "chance loss" || !strings.HasPrefix(got.Value, "8.349: 2·ln(1 + queue)") {
 		t.Errorf("facts %v", p.Facts)
 	}
 	p = plan(t, learner(t, "simclr", `{}`), 32)

@@ -62,11 +62,12 @@ func (m *moco) Plan(r *sdk.ProgramRequest) (*sdk.Program, error) {
 	}
 	m.plan(batch, r.Seed)
 	p := &sdk.Program{
-		Views:      []*sdk.ViewNeed{{Name: "query", Pipeline: m.View}, {Name: "key", Pipeline: m.View}},
-		Heads:      []*sdk.Head{head},
-		Momentum:   m.Momentum,
-		StateBytes: uint64(4*m.Queue*m.Dim + 1024),
-		Facts:      m.facts(r, enqueued),
+		Views:       []*sdk.ViewNeed{{Name: "query", Pipeline: m.View}, {Name: "key", Pipeline: m.View}},
+		Heads:       []*sdk.Head{head},
+		Momentum:    m.Momentum,
+		StateBytes:  uint64(4*m.Queue*m.Dim + 1024),
+		MemoryBytes: uint64(4 * batch * m.Queue), // the similarities
+		Facts:       m.facts(r, enqueued),
 	}
 	views := [][2]string{{"query", "key"}, {"key", "query"}}
 	for i, pair := range m.pairs {
@@ -89,9 +90,7 @@ func (m *moco) facts(r *sdk.ProgramRequest, enqueued int) []*sdk.Fact {
 	if m.Symmetric {
 		chance = "2·ln(1 + queue)"
 	}
-	return append(facts,
-		&sdk.Fact{Name: "chance loss", Value: fmt.Sprintf("%.3f: %s, of embeddings without information", float64(len(m.pairs))*math.Log(1+float64(m.Queue)), chance)},
-		&sdk.Fact{Name: "batch norm", Value: fmt.Sprintf("over %d groups of %d, keys shuffled", m.NormGroups, int(r.Batch)/m.NormGroups)})
+	return append(facts, &sdk.Fact{Name: "chance loss", Value: fmt.Sprintf("%.3f: %s, of embeddings without information", float64(len(m.pairs))*math.Log(1+float64(m.Queue)), chance)})
 }
 
 // plan begins anew. It takes no memory: many experiments are planned that never run.

@@ -45,7 +45,8 @@ func (m *simclr) Plan(r *sdk.ProgramRequest) (*sdk.Program, error) {
 	m.z = nil // other sizes, perhaps: prepare makes it anew
 	n := 2 * m.batch
 	p := &sdk.Program{
-		Heads: []*sdk.Head{head},
+		Heads:       []*sdk.Head{head},
+		MemoryBytes: uint64(4 * 2 * n * n), // similarities and pulls
 		Facts: []*sdk.Fact{
 			{Name: "effective negatives", Value: fmt.Sprintf("%d: both views of the other objects of the batch", n-2)},
 			{Name: "chance loss", Value: fmt.Sprintf("%.3f: ln(2·batch − 1), of embeddings without information", math.Log(float64(n-1)))},

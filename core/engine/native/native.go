@@ -20,7 +20,6 @@ package native
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -39,11 +38,9 @@ type native struct{}
 
 var availableMemory = protocol.AvailableMemory // tests replace it
 
-func (native) Name() string  { return "native" }
-func (native) Revision() int { return 2 }
-func (native) Describe() string {
-	return fmt.Sprintf("%s, %d threads", kernel.Describe(), runtime.GOMAXPROCS(0))
-}
+func (native) Name() string     { return "native" }
+func (native) Revision() int    { return 2 }
+func (native) Describe() string { return kernel.Describe() }
 
 // Cost plans without taking memory, and fails as Compile does where memory is short. Bytes are exact: weights, packed
 // weights, gradients, velocities, the momentum copy, activations, inputs, taps and scratch. StepFLOPs are of the whole batch through every pass and back.
@@ -61,7 +58,7 @@ func fitting(e engine.Program, o engine.Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if have, known := availableMemory(); known && l.cost.Bytes > have {
+	if have, known := availableMemory(); known && l.cost.Bytes+o.Beside.Of(o.Batch) > have {
 		return nil, short(e, o, l.cost.Bytes, have)
 	}
 	return l, nil
@@ -109,7 +106,7 @@ func short(e engine.Program, o engine.Options, need, have int64) error {
 		middle := (fits + limit) / 2
 		q := o
 		q.Batch = middle * step
-		if l, err := planned(e, q); err == nil && l.cost.Bytes <= have {
+		if l, err := planned(e, q); err == nil && l.cost.Bytes+o.Beside.Of(q.Batch) <= have {
 			fits = middle
 		} else {
 			limit = middle
@@ -119,8 +116,11 @@ func short(e engine.Program, o engine.Options, need, have int64) error {
 	if fits > 0 {
 		do = fmt.Sprintf("choose a batch of at most %d, or a smaller encoder", fits*step)
 	}
-	return &fault.Error{Op: "compile", Kind: fault.Resource, Do: do,
-		What: fmt.Sprintf("the network needs %s of memory for a batch of %d, and %s are available", size(need), o.Batch, size(have))}
+	what := fmt.Sprintf("the network needs %s of memory for a batch of %d", size(need), o.Batch)
+	if beside := o.Beside.Of(o.Batch); beside > 0 {
+		what += fmt.Sprintf(" and what goes with it %s", size(beside))
+	}
+	return &fault.Error{Op: "compile", Kind: fault.Resource, Do: do, What: fmt.Sprintf("%s, and %s are available", what, size(have))}
 }
 
 func leastCommonMultiple(a, b int) int {

@@ -470,6 +470,18 @@ func shortMemory(t *testing.T, precision engine.Precision) {
 		t.Errorf("took %d bytes, Cost says %d", 4*len(m), cost(38))
 	}
 	n.Close()
+	// What the caller takes beside it is counted, and shrinks with the batch.
+	have += 20 * 1000
+	_, err = New().Cost(p, engine.Options{Batch: 1024, Precision: precision, Beside: engine.Beside{Fixed: 500, Sample: 1000}})
+	b.Reset()
+	fault.Print(&b, err)
+	fits := 0
+	for cost(fits+2)+500+int64(fits+2)*1000 <= have {
+		fits += 2
+	}
+	if fits < 2 || fits >= 38 || !strings.Contains(b.String(), fmt.Sprintf("a batch of at most %d,", fits)) || !strings.Contains(b.String(), "and what goes with it 1.0 MiB") {
+		t.Errorf("with more beside it %d would fit, got %s", fits, b.String())
+	}
 	availableMemory = func() (int64, bool) { return 100, true }
 	_, err = New().Compile(p, engine.Options{Batch: 1024, Precision: precision})
 	b.Reset()
