@@ -139,7 +139,11 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	}
 	progress := run.NewProgress(os.Stderr, a.progress)
 	if strings.HasPrefix(kernel.Describe(), "portable") {
-		progress.Note("without AVX2 the kernels compute in portable Go, several times slower")
+		why := "without AVX2"
+		if os.Getenv("ASTERISM_KERNEL") == "portable" {
+			why = "as ASTERISM_KERNEL says,"
+		}
+		progress.Note(why + " the kernels compute in portable Go, several times slower")
 	}
 	cache.Waiting = func(string, string) { progress.Note("another run is making this stage: waiting for it") }
 	host := newHost(r, progress, f.threads)

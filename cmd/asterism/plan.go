@@ -13,7 +13,7 @@ func (a *app) planCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "plan FILE",
 		Short:   "Show shapes, parameters, work and memory of an experiment before anything runs",
-		Long:    "Plan starts the plugins and reads headers: it follows the shape of a sample through every view and layer, and gives parameters, work, memory and the objective's own facts.",
+		Long:    "Plan starts the plugins and reads headers: it follows the shape of a sample through every view and layer, and gives parameters, work, memory and the objective's own facts. Blocks of layers that repeat are one line; --json lists every layer.",
 		Example: "  asterism plan experiments/quickstart.cue",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {

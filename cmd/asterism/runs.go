@@ -62,14 +62,14 @@ func (a *app) runsCommand() *cobra.Command {
 			if m.Error != "" {
 				fmt.Fprintf(a.out, "error: %s\n", m.Error)
 			}
-			fmt.Fprintf(a.out, "%s, %s %s\n\n", m.Experiment, m.Machine.CPU, m.Machine.Engine)
+			fmt.Fprintf(a.out, "%s, %s, %d threads, %s\n\n", m.Experiment, m.Machine.CPU, m.Machine.Threads, m.Engines())
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			for _, s := range m.Stages {
 				made := fmt.Sprintf("%.1f s", s.Seconds)
 				if s.Reused {
 					made = "reused, took " + made
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Key, made)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, s.Key, made, s.By())
 			}
 			if err := w.Flush(); err != nil {
 				return err

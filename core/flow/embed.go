@@ -16,10 +16,23 @@ import (
 // embedRevision is raised when the computation of representations changes its results.
 const embedRevision = 1
 
-const representationsFile = "representations.arrow"
+// The files of a stage of representations: they, and what computed them.
+const (
+	representationsFile = "representations.arrow"
+	representationsBy   = "representations.json"
+)
 
-// embedBatch is how many objects are represented at once: enough to fill the machine, little memory.
-const embedBatch = 64
+// evalOptions are those of computing representations. So many objects at once fill the machine and take little memory,
+// and a user for whom it is still too much lowers the training's batch: results do not depend on it.
+func (f *Flow) evalOptions(p *resolved) engine.Options {
+	objects := 0
+	for _, c := range p.catalogues {
+		objects += int(c.Count)
+	}
+	const arms = 2 // the learned encoder's and the untrained one's are both in memory
+	return engine.Options{Mode: engine.Infer, Batch: min(64, f.x.Train.Batch), Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed,
+		Beside: engine.Beside{Fixed: programsBytes + arms*4*int64(objects)*model.Size(p.graph.Outputs["representation"].Shape), Sample: p.slotBytes["eval"]}}
+}
 
 // embed computes the representation of every object with the learned encoder, and with the same encoder as it was before
 // learning, which every result is held against.
@@ -50,9 +63,15 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 		if err != nil {
 			return err
 		}
+		if err := run.WriteJSON(filepath.Join(dir, representationsBy), []run.Computed{f.computes()}); err != nil {
+			return err
+		}
 		return representations.write(filepath.Join(dir, representationsFile), w.store.ID)
 	})
 	if err != nil {
+		return arm{}, err
+	}
+	if err := f.recordComputed(filepath.Join(r.Dir, representationsBy)); err != nil {
 		return arm{}, err
 	}
 	representations, err := readRepresentations(filepath.Join(r.Dir, representationsFile), w.store.Len())
@@ -102,9 +121,11 @@ func (i *Inference) Close() error { return i.network.Close() }
 
 // compute brings every object through the eval views and the encoder.
 func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Representations, error) {
-	inference, err := NewInference(f.Engine, f.plan.eval, engine.Options{Batch: embedBatch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed})
+	o := f.evalOptions(f.plan)
+	o.Beside = engine.Beside{} // the plan has looked at it, and some of it is taken by now
+	inference, err := NewInference(f.Engine, f.plan.eval, o)
 	if err != nil {
-		return nil, err
+		return nil, f.at(err, "encoder")
 	}
 	defer inference.Close()
 	if weights != "" {
@@ -124,19 +145,19 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 	if chain.NeedsStatistics() {
 		chain.SetStatistics(w.statistics)
 	}
-	slot, err := chain.Slot(embedBatch)
+	slot, err := chain.Slot(o.Batch)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]int, 0, embedBatch)
+	rows := make([]int, 0, o.Batch)
 	width := inference.Width
 	r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
-	for first := 0; first < w.store.Len(); first += embedBatch {
+	for first := 0; first < w.store.Len(); first += o.Batch {
 		if err := ctx.Err(); err != nil {
 			return nil, &fault.Error{Op: "embed", Kind: fault.Interrupted, What: "stopped while computing representations", Do: "run the same command again to continue; finished stages are kept"}
 		}
 		rows = rows[:0]
-		for i := first; i < min(first+embedBatch, w.store.Len()); i++ {
+		for i := first; i < min(first+o.Batch, w.store.Len()); i++ {
 			rows = append(rows, i)
 		}
 		if err := train.View(ctx, w.store, chain, slot, rows, f.x.Seed, 0); err != nil {

@@ -9,6 +9,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,7 +79,7 @@ func (f *Flow) Run(ctx context.Context) (path string, err error) {
 	if err := f.begin(); err != nil {
 		return f.dir.Path, err
 	}
-	err = f.stages(ctx)
+	err = f.locate(f.stages(ctx))
 	f.dir.Manifest.Finished = time.Now().UTC().Truncate(time.Second)
 	switch kind := fault.KindOf(err); {
 	case err == nil:
@@ -119,7 +120,7 @@ func (f *Flow) begin() error {
 	f.dir.Manifest = run.Manifest{
 		Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: run.Running,
 		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: f.binaryDigest(),
-		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.Engine.Name() + ": " + f.Engine.Describe()},
+		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.computes().String()},
 		Plugins: f.Plugins(f.componentNames()),
 	}
 	if err := run.WriteFile(f.dir.File("experiment.cue"), f.x.Text); err != nil {
@@ -240,6 +241,16 @@ func (f *Flow) stage(ctx context.Context, title, what string, from recipe, build
 	return r, f.dir.Save()
 }
 
+// recordComputed puts on the record of the last stage what computed it, which may have been another run, or another
+// machine's kernels before this one's.
+func (f *Flow) recordComputed(file string) error {
+	stages := f.dir.Manifest.Stages
+	if err := run.ReadJSON(file, &stages[len(stages)-1].Computed); err != nil && !errors.Is(err, fs.ErrNotExist) { // kept by an earlier version
+		return err
+	}
+	return f.dir.Save()
+}
+
 // forget removes from the run directory what was made from the stage that is about to be made anew: an interrupted run
 // must not show results of other data or weights.
 func (f *Flow) forget(title string) error {
@@ -249,10 +260,10 @@ func (f *Flow) forget(title string) error {
 	} else {
 		stale = append(stale, "tasks")
 		if title != "untrained" {
-			stale = append(stale, representationsFile)
+			stale = append(stale, representationsFile, representationsBy)
 		}
 		if title != "untrained" && title != "embed" {
-			stale = append(stale, weightsFile)
+			stale = append(stale, weightsFile, weightsBy)
 		}
 	}
 	for _, name := range stale {
@@ -289,11 +300,26 @@ func (f *Flow) at(err error, path string) error {
 	return err
 }
 
+// locate points at the very field that a fault names: who answers for a plugin knows the place of the component alone.
+func (f *Flow) locate(err error) error {
+	for _, e := range fault.All(err) {
+		if e.Path != "" {
+			e.Where = f.x.Where(e.Path)
+		}
+	}
+	return err
+}
+
 func (f *Flow) threads() int {
 	if f.Threads > 0 {
 		return f.Threads
 	}
 	return runtime.GOMAXPROCS(0)
+}
+
+// computes is what computes here, for the record.
+func (f *Flow) computes() run.Computed {
+	return run.Computed{Engine: f.Engine.Name(), Revision: f.Engine.Revision(), Kernels: f.Engine.Describe()}
 }
 
 // componentNames lists every component that the experiment names.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,7 +30,10 @@ type resolved struct {
 	encoder    *protocol.Model // for trainShape
 	eval       *protocol.Model // for evalShape
 	graph      *model.Graph
-	statistics map[string]bool // pipelines that need those of the training split
+	heads      map[string]*model.Graph
+	statistics map[string]bool  // pipelines that need those of the training split
+	slotBytes  map[string]int64 // of a sample on its way through each pipeline
+	memory     room
 	objective  *plugin.Objective
 	program    *protocol.Program // as far as headers tell: the training plans again with the labels read
 	tasks      []*plugin.Task
@@ -40,10 +44,10 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 	if f.plan != nil {
 		return f.plan.public, nil
 	}
-	p := &resolved{statistics: map[string]bool{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name}}
+	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name}}
 	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planTasks} {
 		if err := step(ctx, p); err != nil {
-			return nil, err
+			return nil, f.locate(err)
 		}
 	}
 	f.plan = p
@@ -99,7 +103,7 @@ func (f *Flow) planViews(ctx context.Context, p *resolved) error {
 			view.Links = append(view.Links, run.PlanLink{Component: f.x.Views[name][i].Name, Leaves: shape(facts)})
 		}
 		p.public.Views = append(p.public.Views, view)
-		p.statistics[name] = chain.NeedsStatistics()
+		p.statistics[name], p.slotBytes[name] = chain.NeedsStatistics(), chain.SampleBytes()
 		if name == "eval" {
 			p.evalShape = chain.Out().Shape
 		}
@@ -141,14 +145,21 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		if err != nil {
 			return &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: f.x.Train.Objective.Name, Path: f.x.Train.Objective.Path, Where: f.x.Train.Objective.Where, What: "head " + h.Name + " does not work", Err: err}
 		}
+		p.heads[h.Name] = graph
 		p.public.Heads = append(p.public.Heads, run.PlanNetwork{Name: h.Name, Parameters: graph.Parameters(), FLOPs: graph.FLOPs(), Output: graph.Outputs["out"].Shape})
 	}
-	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions())
-	if errors.Is(err, engine.ErrPrecision) {
-		return f.at(err, "train.precision")
+	p.memory = p.trainingMemory(program, f.x.Train.Batch)
+	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions(p))
+	if err == nil {
+		_, err = f.Engine.Cost(InferenceProgram(p.eval), f.evalOptions(p))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, engine.ErrPrecision):
+		return f.at(err, "train.precision")
+	case fault.KindOf(err) == fault.Resource:
 		return f.at(err, "train.batch")
+	case err != nil:
+		return f.at(err, "encoder")
 	}
 	perEpoch := samples / f.x.Train.Batch
 	fact := func(name, format string, a ...any) {
@@ -158,8 +169,12 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 	fact("steps", "about %d (%d epochs of %d)", perEpoch*f.x.Train.Epochs, f.x.Train.Epochs, perEpoch)
 	fact("trained parameters", "%d", cost.Parameters)
 	fact("work of a step", "%.1f GFLOP", float64(cost.StepFLOPs)/1e9)
-	fact("memory of training", "%.0f MiB", float64(cost.Bytes)/(1<<20))
-	fact("engine", "%s: %s", f.Engine.Name(), f.Engine.Describe())
+	fact("memory of training", "%s", p.memory.describe(cost.Bytes, f.x.Train.Batch))
+	fact("precision", "%s", f.x.Train.Precision)
+	fact("engine", "%s, %d threads", f.computes(), f.threads())
+	if norm := p.normFact(program, f.x.Train.Batch); norm != "" {
+		fact("batch norm", "%s", norm)
+	}
 	for _, x := range program.Facts {
 		fact(x.Name, "%s", x.Value)
 	}
@@ -197,7 +212,13 @@ func (f *Flow) checkProgram(p *resolved, program *protocol.Program) error {
 	}
 	for _, v := range program.Views {
 		if _, ok := f.x.Views[v.Pipeline]; !ok {
-			return refuse("wants the pipeline views.%s, which the experiment does not have", v.Pipeline)
+			have := slices.Sorted(maps.Keys(f.x.Views))
+			do := "views has " + strings.Join(have, ", ")
+			if near := fault.Nearest(v.Pipeline, have); near != "" {
+				do = fmt.Sprintf("did you mean %q?", near)
+			}
+			return &fault.Error{Op: "plan", Kind: fault.Config, Plugin: objective.Name, Path: objective.Path, Where: objective.Where,
+				What: fmt.Sprintf("it learns from views.%s, which the experiment does not have", v.Pipeline), Do: do}
 		}
 		i := slices.IndexFunc(p.public.Views, func(view run.PlanView) bool { return view.Name == v.Pipeline })
 		if left := f.outShape(p, p.public.Views[i]); !slices.Equal(left, p.trainShape) {
@@ -326,8 +347,45 @@ func (f *Flow) engineProgram(p *resolved, program *protocol.Program) engine.Prog
 	return engine.Program{Encoder: p.encoder, Heads: program.Heads, Passes: program.Passes, Taps: program.Taps, Momentum: program.Momentum > 0}
 }
 
-func (f *Flow) trainOptions() engine.Options {
-	return engine.Options{Mode: engine.Train, Batch: f.x.Train.Batch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed}
+func (f *Flow) trainOptions(p *resolved) engine.Options {
+	return engine.Options{Mode: engine.Train, Batch: f.x.Train.Batch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed, Beside: p.memory.beside()}
+}
+
+// normFact says where there is batch norm and over what it takes its statistics; empty where there is none.
+func (p *resolved) normFact(program *protocol.Program, batch int) string {
+	has := func(g *model.Graph) bool {
+		return slices.ContainsFunc(g.Layers, func(l *model.Layer) bool { return l.Kind == model.BatchNorm })
+	}
+	var in []string
+	if has(p.graph) {
+		in = append(in, "encoder")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.heads)) {
+		if has(p.heads[name]) {
+			in = append(in, name)
+		}
+	}
+	if len(in) == 0 {
+		return ""
+	}
+	var over, shuffled []string
+	for _, pass := range program.Passes {
+		text := "over the batch"
+		if n := int(pass.NormGroups); n > 1 {
+			text = fmt.Sprintf("over %d groups of %d", n, batch/n)
+		}
+		if !slices.Contains(over, text) {
+			over = append(over, text)
+		}
+		if pass.Shuffle {
+			shuffled = append(shuffled, pass.Name)
+		}
+	}
+	text := fmt.Sprintf("in the %s, %s", strings.Join(in, " and "), strings.Join(over, " or "))
+	if len(shuffled) > 0 {
+		text += ", shuffled for " + strings.Join(shuffled, ", ")
+	}
+	return text
 }
 
 func shape(facts *protocol.SampleFacts) run.Shape {

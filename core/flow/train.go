@@ -30,6 +30,7 @@ const trainRevision = 1
 // The files of a training.
 const (
 	weightsFile = "weights.safetensors"
+	weightsBy   = "weights.json" // what computed them
 	metricsFile = "metrics.jsonl"
 
 	checkpointsDir = "checkpoints"
@@ -51,6 +52,9 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	what := fmt.Sprintf("%s, %d epochs of %d objects, batch %d", t.Objective.Name, t.Epochs, len(w.parts.Train), t.Batch)
 	r, err := f.stage(ctx, "train", what, from, func(ctx context.Context, dir string) error { return f.learn(ctx, w, dir) })
 	if err != nil {
+		return err
+	}
+	if err := f.recordComputed(filepath.Join(r.Dir, weightsBy)); err != nil {
 		return err
 	}
 	w.weights = filepath.Join(r.Dir, weightsFile)
@@ -97,7 +101,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 				What: fmt.Sprintf("no training object has a value for %v", program.Labels), Do: "name another label column, or a source that has it"}
 		}
 	}
-	network, err := f.Engine.Compile(f.engineProgram(f.plan, program), f.trainOptions())
+	network, err := f.Engine.Compile(f.engineProgram(f.plan, program), f.trainOptions(f.plan))
 	if err != nil {
 		return f.at(err, "train.batch")
 	}
@@ -128,6 +132,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		Source:  &train.Loader{Store: w.store, Rows: rows, Views: views, Labels: program.Labels, Batch: t.Batch, Seed: f.x.Seed},
 		Program: program, Network: network, Objective: objective,
 		Seed: f.x.Seed, Batch: t.Batch, Epochs: t.Epochs, Momentum: t.Optimizer.Momentum, Decay: t.Optimizer.WeightDecay, StopAfter: f.StopAfter,
+		Engine:          f.computes(),
 		Checkpoints:     &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey},
 		CheckpointEvery: time.Duration(t.CheckpointMinutes * float64(time.Minute)),
 		Marks:           log.marks, Rewind: log.rewind,
@@ -143,6 +148,9 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		return f.at(err, "train")
 	}
 	if err := log.sync(); err != nil {
+		return err
+	}
+	if err := run.WriteJSON(filepath.Join(dir, weightsBy), job.Computed); err != nil {
 		return err
 	}
 	if err := engine.WriteArrays(filepath.Join(dir, weightsFile), network.Params(), nil); err != nil {

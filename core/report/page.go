@@ -255,7 +255,7 @@ func (p *page) head(f *files) {
 		add("Took", run.Duration(m.Finished.Sub(m.Started)))
 	}
 	p.seed(f)
-	add("Engine", m.Machine.Engine)
+	add("Engine", m.Engines())
 	add("Machine", machineText(m.Machine))
 	if m.Version != "" {
 		add("Made with", "Asterism "+m.Version)
@@ -556,6 +556,9 @@ func (p *page) stages(m *run.Manifest) {
 		if s.Reused {
 			line.State = "reused"
 		}
+		if by := s.By(); by != "" {
+			line.State += ", by " + by
+		}
 		if longest > 0 {
 			line.Share = math.Round(1000*s.Seconds/longest) / 10
 		}
@@ -576,7 +579,7 @@ func (p *page) provenance(f *files) {
 		add("Finished", clockText(m.Finished), false)
 		add("Asterism", m.Version, false)
 		add("SHA-256 of the program", m.Binary, true)
-		add("Engine", m.Machine.Engine, false)
+		add("Engine", m.Engines(), false)
 		add("Machine", machineText(m.Machine), false)
 		var list []string
 		for _, name := range slices.Sorted(maps.Keys(m.Plugins)) {

@@ -2,6 +2,9 @@ package run
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -40,15 +43,62 @@ type Machine struct {
 	Arch    string `json:"arch"`
 	CPU     string `json:"cpu"`
 	Threads int    `json:"threads"`
-	Engine  string `json:"engine"` // "native: AVX-512, 2 threads"
+	Engine  string `json:"engine"` // of the last sitting: "native: AVX-512"; the stages say what computed them
 }
 
 // StageRecord is one stage of a run.
 type StageRecord struct {
-	Name    string  `json:"name"` // "data", "train", "embed", "untrained", "task morphology"
-	Key     string  `json:"key"`
-	Reused  bool    `json:"reused"`
-	Seconds float64 `json:"seconds"`
+	Name     string     `json:"name"` // "data", "train", "embed", "untrained", "task morphology"
+	Key      string     `json:"key"`
+	Reused   bool       `json:"reused"`
+	Seconds  float64    `json:"seconds"`
+	Computed []Computed `json:"computed,omitempty"` // of a stage that an engine computes; in the order of FromStep
+}
+
+// Computed says what computed a stage, or a training from one step on. Each computes the same bits whenever it is asked;
+// two of them differ in the last ones.
+type Computed struct {
+	Engine   string `json:"engine"` // "native"
+	Revision int    `json:"revision"`
+	Kernels  string `json:"kernels"`             // "AVX-512 with bfloat16"
+	FromStep int    `json:"from_step,omitempty"` // of a training: the steps done before
+}
+
+// Same says whether both compute the same bits.
+func (c Computed) Same(o Computed) bool {
+	return c.Engine == o.Engine && c.Revision == o.Revision && c.Kernels == o.Kernels
+}
+
+// String names the engine and its kernels: "native: AVX2".
+func (c Computed) String() string { return c.Engine + ": " + c.Kernels }
+
+// Engines names every engine, with its kernels, that computed something of the run, in this sitting or an earlier one.
+func (m *Manifest) Engines() string {
+	var names []string
+	for _, s := range m.Stages {
+		for _, c := range s.Computed {
+			if name := c.String(); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return m.Machine.Engine
+	}
+	return strings.Join(names, "; ")
+}
+
+// By says what computed a stage: "native: portable Go, after step 5 native: AVX-512"; empty where no engine did.
+func (s StageRecord) By() string {
+	var parts []string
+	for _, c := range s.Computed {
+		text := c.String()
+		if c.FromStep > 0 {
+			text = fmt.Sprintf("after step %d %s", c.FromStep, text)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Notice counts things that a user should know of and that stopped nothing.

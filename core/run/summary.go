@@ -17,7 +17,7 @@ func Summary(p *Plan, name string) string {
 	}
 	fmt.Fprintf(w, "  data\t%s, brought to %s\n", strings.Join(sources, ", "), p.Frame)
 	fmt.Fprintf(w, "  learn\t%s with %s: %s", p.Encoder.Component, p.Objective, p.fact("trained parameters"))
-	fmt.Fprintf(w, " parameters, %s steps, %s each\n", p.fact("steps"), p.fact("work of a step"))
+	fmt.Fprintf(w, " parameters in %s, %s steps, %s each\n", p.fact("precision"), p.fact("steps"), p.fact("work of a step"))
 	for _, t := range p.Tasks {
 		fmt.Fprintf(w, "  answer\t%s by %s, with %s labels\n", t.Name, t.Component, strings.Join(t.Labels, ", "))
 	}
@@ -86,12 +86,8 @@ func Details(p *Plan) string {
 		})
 	}
 	section("encoder "+p.Encoder.Component, func(w *tabwriter.Writer) {
-		for _, l := range p.Encoder.Layers {
-			work := ""
-			if l.FLOPs > 0 {
-				work = fmt.Sprintf("%.2f MFLOP", float64(l.FLOPs)/1e6)
-			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", l.Name, l.Op, dimensions(l.Shape), work)
+		for _, r := range fold(p.Encoder.Layers) {
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.name(), r.ops(), dimensions(r.layers[len(r.layers)-1].Shape), r.work())
 		}
 		fmt.Fprintf(w, "  in all\t%d parameters\t%s\t%.2f MFLOP a sample\n", p.Encoder.Parameters, dimensions(p.Encoder.Output), float64(p.Encoder.FLOPs)/1e6)
 	})

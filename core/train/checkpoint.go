@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/run"
 )
 
 // Checkpoints is the folder of a run's checkpoints. Each is a folder step-N that holds network.safetensors,
@@ -30,11 +32,12 @@ type Checkpoints struct {
 
 // checkpointState is state.json.
 type checkpointState struct {
-	Job     string            `json:"job"`
-	Step    int               `json:"step"` // steps done
-	Seconds float64           `json:"seconds"`
-	Marks   map[string]int64  `json:"marks"` // offsets of the files that grow with the training
-	Files   map[string]string `json:"files"` // SHA-256 of each file
+	Job      string            `json:"job"`
+	Step     int               `json:"step"` // steps done
+	Seconds  float64           `json:"seconds"`
+	Marks    map[string]int64  `json:"marks"`    // offsets of the files that grow with the training
+	Computed []run.Computed    `json:"computed"` // what computed the steps done
+	Files    map[string]string `json:"files"`    // SHA-256 of each file
 }
 
 const kept = 2
@@ -46,6 +49,7 @@ const (
 	stateFile     = "state.json"
 
 	writing = ".writing-" // begins the name of one that is not complete
+	begun   = "begun"     // holds the key of the training that began, before there is a checkpoint
 )
 
 // latest gives the newest checkpoint of this training whose files are as they were written; nil when there is none.
@@ -137,7 +141,7 @@ func (j *Job) save(step int, seconds float64) error {
 	}
 	marks, err := j.Marks()
 	if err == nil {
-		err = j.Checkpoints.write(&checkpointState{Job: j.Checkpoints.Job, Step: step, Seconds: seconds, Marks: marks}, func(dir string) error {
+		err = j.Checkpoints.write(&checkpointState{Job: j.Checkpoints.Job, Step: step, Seconds: seconds, Marks: marks, Computed: j.Computed}, func(dir string) error {
 			if err := engine.WriteArrays(filepath.Join(dir, networkFile), j.Network.State(), nil); err != nil {
 				return err
 			}
@@ -148,6 +152,7 @@ func (j *Job) save(step int, seconds float64) error {
 		return &fault.Error{Op: "checkpoint", Kind: fault.Resource, What: "cannot write a checkpoint to " + j.Checkpoints.Dir, Err: err,
 			Do: "free some space; the run continues from the last good checkpoint when started again"}
 	}
+	debug.FreeOSMemory() // the copy of the network's state, which the next checkpoint's would otherwise lie beside
 	return nil
 }
 
@@ -231,6 +236,10 @@ func (j *Job) resume(ctx context.Context) (step int, seconds float64, err error)
 		return 0, 0, err
 	}
 	if s == nil {
+		if err := j.beginAnew(); err != nil {
+			return 0, 0, err
+		}
+		j.Computed = []run.Computed{j.Engine}
 		return 0, 0, j.Rewind(nil)
 	}
 	arrays, _, err := engine.ReadArrays(filepath.Join(dir, networkFile))
@@ -251,7 +260,31 @@ func (j *Job) resume(ctx context.Context) (step int, seconds float64, err error)
 		return 0, 0, err
 	}
 	j.Note("continuing after step %d", s.Step)
+	j.Computed = s.Computed
+	if n := len(s.Computed); n == 0 || !s.Computed[n-1].Same(j.Engine) {
+		here := j.Engine
+		here.FromStep = s.Step
+		j.Computed = append(j.Computed, here)
+		j.Note("%s goes on with what another computed: their rounding differs, and the weights will be those of neither alone", j.Engine)
+	}
+	debug.FreeOSMemory() // what was read
 	return s.Step, s.Seconds, nil
+}
+
+// beginAnew says why a training that had begun before begins again, and leaves word that it has begun.
+func (j *Job) beginAnew() error {
+	c := j.Checkpoints
+	if job, err := os.ReadFile(filepath.Join(c.Dir, begun)); err == nil && string(job) == c.Job {
+		why := fmt.Sprintf("it was stopped before its first checkpoint, and one is written every %.3g minutes (train.checkpoint_minutes)", j.CheckpointEvery.Minutes())
+		if steps, err := c.steps(); err == nil && len(steps) > 0 {
+			why = "no checkpoint of it is whole"
+		}
+		j.Note("the training begins again at step 1: %s", why)
+	}
+	if err := os.MkdirAll(c.Dir, 0o777); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(c.Dir, begun), []byte(c.Job), 0o666)
 }
 
 func writeSynced(path string, text []byte) error {

@@ -2,11 +2,14 @@ package train
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // put writes a checkpoint whose files hold a text.
@@ -116,5 +119,37 @@ func TestAnUnfinishedCheckpointLeavesNothing(t *testing.T) {
 	}
 	if len(entries) != 1 || newest(t, c) != 10 {
 		t.Errorf("%d entries are left and the newest is %d", len(entries), newest(t, c))
+	}
+}
+
+// A training that begins again says so and why, once it has begun before.
+func TestBeginningAgainIsSaid(t *testing.T) {
+	var notes []string
+	c := &Checkpoints{Dir: filepath.Join(t.TempDir(), "checkpoints"), Job: "a"}
+	j := &Job{Checkpoints: c, CheckpointEvery: 90 * time.Second, Note: func(format string, a ...any) { notes = append(notes, fmt.Sprintf(format, a...)) }}
+	begin := func() string {
+		t.Helper()
+		notes = nil
+		if err := j.beginAnew(); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(notes, "\n")
+	}
+	if said := begin(); said != "" {
+		t.Errorf("at the first beginning: %q", said)
+	}
+	if said := begin(); said != "the training begins again at step 1: it was stopped before its first checkpoint, and one is written every 1.5 minutes (train.checkpoint_minutes)" {
+		t.Errorf("at the second: %q", said)
+	}
+	put(t, c, 10, "weights")
+	if err := os.Remove(filepath.Join(c.path(10), networkFile)); err != nil {
+		t.Fatal(err)
+	}
+	if said := begin(); said != "the training begins again at step 1: no checkpoint of it is whole" {
+		t.Errorf("with a damaged checkpoint: %q", said)
+	}
+	c.Job = "b"
+	if said := begin(); said != "" {
+		t.Errorf("another training: %q", said)
 	}
 }

@@ -15,6 +15,9 @@ import (
 // ahead is how many batches are made while the network computes: one to hide the views' time, one to even it out.
 const ahead = 2
 
+// LoaderBatches is how many batches a Loader has memory for: those ahead, the one being made, the one being computed.
+const LoaderBatches = ahead + 2
+
 // Batch is one step's samples in all their views.
 type Batch struct {
 	Views  map[string][]float32 // by the program's name of the view: [batch, spatial…, bands]
@@ -64,14 +67,14 @@ func (l *Loader) Shape(view string) []int64 { return l.Views[view].Out().Shape }
 
 // Start makes the batches of steps [from, to) in the background until Stop is called.
 func (l *Loader) Start(from, to int) {
-	l.ready, l.free, l.epoch = make(chan *Batch, ahead), make(chan *Batch, ahead+2), -1
+	l.ready, l.free, l.epoch = make(chan *Batch, ahead), make(chan *Batch, LoaderBatches), -1
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	l.stop = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
 		defer close(l.ready)
-		for i := 0; i < ahead+2; i++ {
+		for range LoaderBatches {
 			b, err := l.room()
 			if err != nil {
 				l.err = err

@@ -18,6 +18,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"github.com/asterism-ssl/asterism/core/run"
 )
 
 // Job is a training, ready to run.
@@ -34,6 +35,9 @@ type Job struct {
 	Momentum  float64 // of the optimiser
 	Decay     float64
 	StopAfter int // steps after which to stop as if interrupted; 0: never. For tests of resuming.
+
+	Engine   run.Computed   // what computes here
+	Computed []run.Computed // what computed the steps done, in earlier sittings and this one: filled by Run from the checkpoint
 
 	Checkpoints     *Checkpoints // nil: none are kept, and Marks and Rewind are not called
 	CheckpointEvery time.Duration
