@@ -25,13 +25,9 @@ const (
 // evalOptions are those of computing representations. So many objects at once fill the machine and take little memory,
 // and a user for whom it is still too much lowers the training's batch: results do not depend on it.
 func (f *Flow) evalOptions(p *resolved) engine.Options {
-	objects := 0
-	for _, c := range p.catalogues {
-		objects += int(c.Count)
-	}
 	const arms = 2 // the learned encoder's and the untrained one's are both in memory
 	return engine.Options{Mode: engine.Infer, Batch: min(64, f.x.Train.Batch), Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed,
-		Beside: engine.Beside{Fixed: programsBytes + arms*4*int64(objects)*model.Size(p.graph.Outputs["representation"].Shape), Sample: p.slotBytes["eval"]}}
+		Beside: engine.Beside{Fixed: programsBytes + arms*4*p.objects()*model.Size(p.graph.Outputs["representation"].Shape), Sample: p.slotBytes["eval"]}}
 }
 
 // embed computes the representation of every object with the learned encoder, and with the same encoder as it was before

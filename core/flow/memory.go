@@ -14,8 +14,7 @@ import (
 // plugins. Measured: 50 MiB for this one, 10 for each plugin written in Go, and half a dozen of them.
 const programsBytes = 128 << 20
 
-// room is what a training takes beside the network, in bytes. The data are not part of it: they are mapped, and the
-// system takes their pages back when it is short.
+// room is what a training takes beside the network, in bytes. The data are not part of it: see dataBytes.
 type room struct {
 	sample     int64 // for each sample of a batch: views ahead of the training, and what the objective sees of the network
 	loss       int64 // for each sample of a batch: what the objective computes with
@@ -75,6 +74,26 @@ func (m room) describe(network int64, batch int) string {
 		}
 	}
 	return text + ": " + strings.Join(parts, ", ")
+}
+
+// dataBytes is the size of the stored data. They are mapped: they count to a process's memory, and the system takes
+// their pages back when it is short.
+func (p *resolved) dataBytes() int64 {
+	objects, value := p.objects(), int64(1)
+	for _, c := range p.catalogues {
+		if c.Dtype != protocol.DType_U8 || c.Scale != p.catalogues[0].Scale {
+			value = 4
+		}
+	}
+	return objects * model.Size(p.facts.Shape) * value
+}
+
+// objects counts those of all sources.
+func (p *resolved) objects() (n int64) {
+	for _, c := range p.catalogues {
+		n += int64(c.Count)
+	}
+	return n
 }
 
 func mib(bytes int64) int64 { return (bytes + 1<<19) >> 20 }

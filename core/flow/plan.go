@@ -166,10 +166,15 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		p.public.Facts = append(p.public.Facts, run.PlanFact{Name: name, Value: fmt.Sprintf(format, a...)})
 	}
 	fact("training objects", "about %d", samples)
-	fact("steps", "about %d (%d epochs of %d)", perEpoch*f.x.Train.Epochs, f.x.Train.Epochs, perEpoch)
+	epochs := "epochs"
+	if f.x.Train.Epochs == 1 {
+		epochs = "epoch"
+	}
+	fact("steps", "about %d (%d %s of %d)", perEpoch*f.x.Train.Epochs, f.x.Train.Epochs, epochs, perEpoch)
 	fact("trained parameters", "%d", cost.Parameters)
 	fact("work of a step", "%.1f GFLOP", float64(cost.StepFLOPs)/1e9)
 	fact("memory of training", "%s", p.memory.describe(cost.Bytes, f.x.Train.Batch))
+	fact("stored data", "about %d MiB, in memory as far as there is room", mib(p.dataBytes()))
 	fact("precision", "%s", f.x.Train.Precision)
 	fact("engine", "%s, %d threads", f.computes(), f.threads())
 	if norm := p.normFact(program, f.x.Train.Batch); norm != "" {
@@ -183,10 +188,7 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 
 // expected is what headers say of the training split: about how many objects, and which columns, their values unseen.
 func (f *Flow) expected(p *resolved) (samples int, labels []*protocol.LabelFacts) {
-	for _, c := range p.catalogues {
-		samples += int(c.Count)
-	}
-	samples = int(float64(samples) * (1 - f.x.Data.Split.Valid - f.x.Data.Split.Test))
+	samples = int(float64(p.objects()) * (1 - f.x.Data.Split.Valid - f.x.Data.Split.Test))
 	for _, field := range p.fields {
 		labels = append(labels, &protocol.LabelFacts{Column: field.Name, Count: uint64(samples), Type: field.Type, Unread: true})
 	}
