@@ -22,8 +22,8 @@ const (
 	representationsBy   = "representations.json"
 )
 
-// evalOptions are those of computing representations. So many objects at once fill the machine and take little memory,
-// and a user for whom it is still too much lowers the training's batch: results do not depend on it.
+// evalOptions are those of computing representations: 64 objects at once fill the machine and take little memory, and a
+// user for whom it is still too much lowers the training's batch. The bits of a representation do not depend on it.
 func (f *Flow) evalOptions(p *resolved) engine.Options {
 	const arms = 2 // the learned encoder's and the untrained one's are both in memory
 	return engine.Options{Mode: engine.Infer, Batch: min(64, f.x.Train.Batch), Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed,

@@ -24,7 +24,7 @@ type room struct {
 
 // trainingMemory adds up what is known once the objective has given its program for a batch.
 func (p *resolved) trainingMemory(program *protocol.Program, batch int) room {
-	m := room{loss: int64(program.MemoryBytes) / int64(batch), state: 2 * int64(program.StateBytes)}
+	m := room{loss: int64(min(program.MemoryBytes, 1<<50)) / int64(batch), state: 2 * int64(program.StateBytes)}
 	for _, v := range program.Views {
 		m.sample += train.LoaderBatches * p.slotBytes[v.Pipeline]
 	}
