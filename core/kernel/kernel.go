@@ -83,7 +83,7 @@ func (p *Pool) wantTypes(op string, x, packed, y, addend Array, depth int) {
 
 // ConvWeightGradientScratch is the length of the scratch that ConvWeightGradient needs; its content does not matter.
 func ConvWeightGradientScratch(g Geometry) int {
-	s := splitGradient(&g)
+	s := splitGradient(&g, 1)
 	if s.parts == 1 {
 		return 0
 	}

@@ -356,7 +356,7 @@ func TestLargeConvolutions(t *testing.T) {
 					see("chunks of an input gradient", len(pools[0].conv.chunks) > 1)
 				}
 				c.weightGradient(g)
-				w := splitGradient(&g)
+				w := splitGradient(&g, 1)
 				see("blocks of outputs", w.blocks > 1)
 				see("blocks of outputs and parts", w.blocks > 1 && w.parts > 1)
 				see("groups of taps", w.tapGroups > 1)

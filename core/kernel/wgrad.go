@@ -9,8 +9,8 @@ import (
 //
 //	dw[o, c, tap] += Σ over pixels j inside the image of x[src(j, tap), c]·dy[j, o]
 //
-// Its tasks are blocks of outputs, groups of taps, groups of channels and parts of the samples, by the shape alone. Where
-// the samples are in one part, sums go to the packed gradient at once; else each part has sums of its own in the scratch,
+// Its tasks are blocks of outputs, groups of taps, groups of channels and parts of the samples. Where the samples are in one
+// part, sums go to the packed gradient at once; else each part has sums of its own in the scratch,
 // which are added up at the end.
 //
 // A task walks its samples in segments of pixels, short enough that a panel of dy and a few channels of x stay in the
@@ -42,35 +42,58 @@ const (
 	// gradientChannels is how many channels of x are laid side by side: they and a panel of dy of a segment fit the first
 	// cache, and tiles of six divide them.
 	gradientChannels = 48
-	// gradientWork is what one task should take at least, in operations; each copies for itself.
+	// gradientWork is what one part should take at least, in operations.
 	gradientWork = 96 << 20
 	// gradientOutputs is how many outputs one task takes.
 	gradientOutputs = 256
 	// gradientSums is how many sums a task goes over again and again: they stay in a second-level cache.
-	gradientSums = 64 << 10
+	gradientSums = 96 << 10
+	// gradientPart is the fewest pixels of a part, whose sums are added up once.
+	gradientPart = 2048
+	// gradientCopy is what laying a value side by side costs, in products.
+	gradientCopy = 12
 )
 
-func splitGradient(g *Geometry) gradientSplit {
-	s := gradientSplit{taps: g.Taps(), channels: g.InC, padded: roundUp(g.OutC)}
+// splitGradient finds the parts by the shape alone, as they decide in which order products are added up. Every sum is one
+// task's, however outputs, taps and channels are cut: that is done for the threads.
+func splitGradient(g *Geometry, threads int) gradientSplit {
+	s := gradientSplit{taps: g.Taps(), channels: g.InC, padded: roundUp(g.OutC), parts: 1}
 	if v := g.volume()[2]; v.kernel > 1 && v.pad == 0 && v.dilation == 1 && v.kernel*g.InC <= 64 {
 		s.taps, s.channels = s.taps/v.kernel, s.channels*v.kernel
 	}
 	s.blocks = (s.padded + gradientOutputs - 1) / gradientOutputs
-	outputs := min(s.padded, gradientOutputs)
-	s.channelGroups = max(1, s.channels*outputs/gradientSums)
-	s.tapGroups = min(s.taps, max(1, s.taps*s.channels/s.channelGroups*outputs/gradientSums))
-	// Enough tasks for the threads to end together: by parts of the samples where each is long enough for its sums to be
-	// added up cheaply, else by taps and channels, for which dy is copied again.
 	tasks := int(min(max(g.FLOPs()/gradientWork, 6), 64))
-	short := func() int {
-		n := s.blocks * s.channelGroups * s.tapGroups * s.parts
-		return (tasks + n - 1) / n
-	}
-	s.parts = 1
-	s.parts = max(1, min(short(), g.Batch*product(g.Out)/2048, g.Batch/2))
-	s.tapGroups = min(s.taps, s.tapGroups*short())
-	s.channelGroups = max(s.channelGroups, min(s.channels/16, s.channelGroups*short()))
+	s.cut(1)
+	n := s.blocks * s.channelGroups * s.tapGroups
+	walk := gradientSweep{g: *g, pixels: product(g.Out), pair: 2}
+	together := walk.samples() // a part is whole rounds of them, and never empty
+	s.parts = max(1, min((tasks+n-1)/n, g.Batch*product(g.Out)/gradientPart, (g.Batch+together-1)/together))
+	s.cut(threads)
 	return s
+}
+
+// cut finds the groups of taps and of channels with which so many threads end soonest: each task copies dy for itself, the
+// last ones should end together, and the sums of each should stay in a second-level cache.
+func (s *gradientSplit) cut(threads int) {
+	outputs, most := min(s.padded, gradientOutputs), max(1, s.channels/16)
+	best := math.MaxInt
+	for a := 1; a <= s.taps; a++ {
+		for c := 1; c <= most; c++ {
+			rows := (s.taps + a - 1) / a * ((s.channels + c - 1) / c) // of the largest task
+			if rows*outputs > gradientSums && (a < s.taps || c < most) {
+				continue
+			}
+			tasks := s.blocks * s.parts * a * c
+			work := rows*outputs + gradientCopy*(rows+outputs)
+			// An eighth of a task, for threads that other work on the machine holds up.
+			if time := (tasks+threads-1)/threads*work + work/8; time < best {
+				best, s.tapGroups, s.channelGroups = time, a, c
+			}
+			if tasks >= 8*threads {
+				break
+			}
+		}
+	}
 }
 
 // size is the number of sums of one part.
@@ -82,7 +105,7 @@ func (p *Pool) weightGradient(g *Geometry, x, dy Array, dw, scratch []float32) {
 		return
 	}
 	s := &p.wgrad
-	*s = gradientSweep{x: x, dy: dy, sums: dw, g: *g, volume: g.volume(), pixels: product(g.Out), pair: 1, gradientSplit: splitGradient(g)}
+	*s = gradientSweep{x: x, dy: dy, sums: dw, g: *g, volume: g.volume(), pixels: product(g.Out), pair: 1, gradientSplit: splitGradient(g, p.threads)}
 	if s.taps < g.Taps() {
 		s.volume[2].kernel = 1
 	}
@@ -119,7 +142,8 @@ func gradientTask(p *Pool, w *worker, task int) {
 	part := task / s.blocks / s.tapGroups / s.channelGroups
 	t0, t1 := tapGroup*s.taps/s.tapGroups, (tapGroup+1)*s.taps/s.tapGroups
 	c0, c1 := channelGroup*s.channels/s.channelGroups, (channelGroup+1)*s.channels/s.channelGroups
-	b0, b1 := part*g.Batch/s.parts, (part+1)*g.Batch/s.parts
+	rounds := (g.Batch + s.together - 1) / s.together
+	b0, b1 := part*rounds/s.parts*s.together, min((part+1)*rounds/s.parts*s.together, g.Batch)
 	o0, o1 := block*gradientOutputs, min((block+1)*gradientOutputs, g.OutC)
 	source, image := product(g.In)*g.InC, s.pixels*g.OutC
 
