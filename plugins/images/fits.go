@@ -12,29 +12,35 @@ import (
 	"strings"
 
 	"github.com/astrogo/fitsio"
+
+	"github.com/asterism-ssl/asterism/plugins/images/tiled"
 )
 
 // unit is a header-data unit as far as it matters before fitsio is let near it: fitsio believes every header, reads
 // tables that nobody asked for, and takes the memory that a header promises.
 type unit struct {
-	start, data, end int   // offsets of header, data and what follows, padding included; end may lie behind the file
+	start, data, end int64 // offsets of header, data and what follows, padding included; end may lie behind the file
+	size             int64 // bytes of data
+	cards            map[string]string
 	axes             []int // NAXIS1 first: the fastest
 	bitpix           int
-	image            bool
-	compressed       bool
-	size             int // bytes of data
+	image            bool         // has an array of its own
+	tiled            bool         // holds an image in compressed tiles
+	tiles            *tiled.Image // of a tiled unit, unless it is damaged
+	damage           error        // of a tiled unit
 }
 
 const fitsBlock = 2880
 
 // picture says whether the unit is an image that has pixels.
 func (u unit) picture() bool {
-	return u.image && len(u.axes) > 0 && !slices.Contains(u.axes, 0) && u.size > 0
+	return u.tiled || u.image && len(u.axes) > 0 && !slices.Contains(u.axes, 0) && u.size > 0
 }
 
 // decodeFITS gives the image units of a FITS file as bands.
 func (c *config) decodeFITS(data []byte, headerOnly bool) (*pixels, error) {
-	units, err := scanFITS(data)
+	file := bytes.NewReader(data)
+	units, err := scanFITS(file, int64(len(data)))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +70,7 @@ func (c *config) decodeFITS(data []byte, headerOnly bool) (*pixels, error) {
 	}
 	p.f32 = make([]float32, count*len(chosen))
 	for k, u := range chosen {
-		values, err := units[u].read(data)
+		values, err := units[u].read(file)
 		if err != nil {
 			return nil, fmt.Errorf("unit %d: %w", u, err)
 		}
@@ -100,7 +106,7 @@ func (c *config) chooseUnits(units []unit) ([]int, error) {
 	chosen := c.HDUs
 	if len(chosen) == 0 {
 		for i, u := range units {
-			if u.compressed || u.picture() {
+			if u.picture() {
 				chosen = append(chosen, i)
 			}
 		}
@@ -112,22 +118,23 @@ func (c *config) chooseUnits(units []unit) ([]int, error) {
 		switch {
 		case i >= len(units):
 			return nil, fmt.Errorf("it has %d units and no unit %d", len(units), i)
-		case units[i].compressed:
-			return nil, fmt.Errorf("unit %d is a tile-compressed image: unpack the file with funpack", i)
 		case !units[i].picture():
 			return nil, fmt.Errorf("unit %d is no image", i)
+		case units[i].damage != nil:
+			return nil, fmt.Errorf("unit %d is a tile-compressed image that cannot be read: %w", i, units[i].damage)
 		}
 	}
 	return chosen, nil
 }
 
 // scanFITS walks the headers.
-func scanFITS(data []byte) ([]unit, error) {
+func scanFITS(file io.ReaderAt, size int64) ([]unit, error) {
 	var units []unit
-	for at := 0; at+fitsBlock <= len(data); {
-		u, err := scanUnit(data, at)
+	for at := int64(0); at+fitsBlock <= size; {
+		u, err := scanUnit(file, at, size)
 		if err != nil {
-			if len(units) > 0 && !bytes.HasPrefix(data[at:], []byte("XTENSION")) {
+			start := make([]byte, 8)
+			if n, _ := file.ReadAt(start, at); len(units) > 0 && string(start[:n]) != "XTENSION" {
 				break // what follows the last unit is nobody's business
 			}
 			return nil, fmt.Errorf("unit %d: %w", len(units), err)
@@ -141,31 +148,43 @@ func scanFITS(data []byte) ([]unit, error) {
 	return units, nil
 }
 
-func scanUnit(data []byte, start int) (unit, error) {
-	u := unit{start: start}
-	cards := map[string]string{}
-	at := start
-	for ended := false; !ended; at += fitsBlock {
-		if at+fitsBlock > len(data) {
-			return u, errors.New("its header does not end")
+// readCards reads a header up to END. data is where it ends.
+func readCards(file io.ReaderAt, start, size int64) (cards map[string]string, data int64, err error) {
+	cards = map[string]string{}
+	block := make([]byte, fitsBlock)
+	for at := start; at+fitsBlock <= size; at += fitsBlock {
+		if _, err := file.ReadAt(block, at); err != nil && err != io.EOF {
+			return nil, 0, reason(err)
 		}
-		for i := at; i < at+fitsBlock; i += 80 {
-			card := data[i : i+80]
+		for card := range slices.Chunk(block, 80) {
 			name := strings.TrimRight(string(card[:8]), " ")
 			if name == "END" {
-				ended = true
-				break
+				return cards, at + fitsBlock, nil
 			}
 			if _, again := cards[name]; !again && card[8] == '=' {
-				value := strings.TrimSpace(string(card[10:]))
-				if !strings.HasPrefix(value, "'") {
-					value, _, _ = strings.Cut(value, "/")
-				}
-				cards[name] = strings.TrimSpace(value)
+				cards[name] = cardValue(string(card[10:]))
 			}
 		}
 	}
-	u.data = at
+	return nil, 0, errors.New("its header does not end")
+}
+
+// cardValue is the value on a card, without the comment: a string keeps its quotation marks.
+func cardValue(text string) string {
+	text = strings.TrimSpace(text)
+	if end := strings.IndexByte(strings.TrimPrefix(text, "'"), '\''); strings.HasPrefix(text, "'") && end >= 0 {
+		return text[:end+2]
+	}
+	value, _, _ := strings.Cut(text, "/")
+	return strings.TrimSpace(value)
+}
+
+func scanUnit(file io.ReaderAt, start, fileSize int64) (unit, error) {
+	cards, data, err := readCards(file, start, fileSize)
+	u := unit{start: start, data: data, cards: cards}
+	if err != nil {
+		return u, err
+	}
 	number := func(name string, otherwise int) (int, error) {
 		text, ok := cards[name]
 		if !ok {
@@ -177,7 +196,6 @@ func scanUnit(data []byte, start int) (unit, error) {
 		}
 		return v, nil
 	}
-	var err error
 	var naxis, parameters, groups int
 	if u.bitpix, err = number("BITPIX", 0); err != nil {
 		return u, err
@@ -216,13 +234,13 @@ func scanUnit(data []byte, start int) (unit, error) {
 		}
 	}
 	size := (values + float64(parameters)) * float64(groups) * float64(max(u.bitpix, -u.bitpix)/8)
-	if !(size <= maxBytes) { // infinity times an empty axis is no number
+	if !(size < 1<<50) { // infinity times an empty axis is no number
 		return u, fmt.Errorf("its header promises %.3g bytes", size)
 	}
-	u.size = int(size)
+	u.size = int64(size)
 	u.end = u.data + (u.size+fitsBlock-1)/fitsBlock*fitsBlock
-	if u.data+u.size > len(data) {
-		return u, fmt.Errorf("it is truncated: %d of %d bytes of data are there", len(data)-u.data, u.size)
+	if u.data+u.size > fileSize {
+		return u, fmt.Errorf("it is truncated: %d of %d bytes of data are there", fileSize-u.data, u.size)
 	}
 	switch kind := strings.TrimRight(strings.Trim(cards["XTENSION"], "'"), " "); {
 	case start == 0 && cards["SIMPLE"] != "T":
@@ -232,20 +250,48 @@ func scanUnit(data []byte, start int) (unit, error) {
 	case start == 0, strings.HasPrefix(kind, "IMAGE"):
 		u.image = true
 	case cards["ZIMAGE"] == "T":
-		u.compressed = true
+		u.tiled = true
+		if u.tiles, u.damage = tiled.Open(file, cards, u.data, u.size); u.damage == nil {
+			u.axes, u.bitpix = u.tiles.Axes, u.tiles.Bitpix
+		}
 	}
 	return u, nil
 }
 
-// read has fitsio decode the unit and gives its physical values: BSCALE × stored + BZERO, NaN where integers are BLANK.
-func (u unit) read(data []byte) (values []float32, err error) {
+// read gives the physical values of the unit: BSCALE × stored + BZERO, NaN where integers are BLANK.
+func (u unit) read(file io.ReaderAt) ([]float32, error) {
+	p, err := u.scaling()
+	if err != nil {
+		return nil, err
+	}
+	if u.tiled {
+		return u.readTiles(p)
+	}
+	raw, err := u.decode(file)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(raw)/u.width())
+	p.decode(out, raw, u.bitpix)
+	return out, nil
+}
+
+// width is the number of bytes of a value.
+func (u unit) width() int { return max(u.bitpix, -u.bitpix) / 8 }
+
+// decode has fitsio read the data.
+func (u unit) decode(file io.ReaderAt) (raw []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil { // fitsio panics on some malformed headers
-			values, err = nil, fmt.Errorf("the FITS library fails on it: %v", r)
+			raw, err = nil, fmt.Errorf("the FITS library fails on it: %v", r)
 		}
 	}()
+	cards, err := u.header(file)
+	if err != nil {
+		return nil, err
+	}
 	padding := make([]byte, fitsBlock) // some writers leave the last block short
-	hdu, err := fitsio.NewDecoder(io.MultiReader(bytes.NewReader(u.header(data)), bytes.NewReader(data[u.data:u.data+u.size]), bytes.NewReader(padding))).DecodeHDU()
+	hdu, err := fitsio.NewDecoder(io.MultiReader(bytes.NewReader(cards), io.NewSectionReader(file, u.data, u.size), bytes.NewReader(padding))).DecodeHDU()
 	if err != nil {
 		return nil, err
 	}
@@ -253,85 +299,136 @@ func (u unit) read(data []byte) (values []float32, err error) {
 	if !ok {
 		return nil, errors.New("it is no image")
 	}
-	raw, header := picture.Raw(), picture.Header()
-	width := max(u.bitpix, -u.bitpix) / 8
-	if header.Bitpix() != u.bitpix || len(raw) != u.size || u.size%width != 0 {
+	raw = picture.Raw()
+	if picture.Header().Bitpix() != u.bitpix || int64(len(raw)) != u.size || len(raw)%u.width() != 0 {
 		return nil, errors.New("its header is ambiguous")
 	}
-	scale, err := cardNumber(header, "BSCALE", 1)
-	if err != nil {
-		return nil, err
+	return raw, nil
+}
+
+// readTiles puts the tiles of an image together.
+func (u unit) readTiles(p scaling) ([]float32, error) {
+	count := 1
+	for _, n := range u.axes {
+		count *= n
 	}
-	zero, err := cardNumber(header, "BZERO", 0)
-	if err != nil {
-		return nil, err
-	}
-	blank, err := cardNumber(header, "BLANK", math.NaN())
-	if err != nil && u.bitpix > 0 {
-		return nil, err
-	}
-	out := make([]float32, len(raw)/width)
-	for i := range out {
-		b := raw[i*width : (i+1)*width]
-		var v float64
-		switch u.bitpix {
-		case 8:
-			v = float64(b[0])
-		case 16:
-			v = float64(int16(binary.BigEndian.Uint16(b)))
-		case 32:
-			v = float64(int32(binary.BigEndian.Uint32(b)))
-		case 64:
-			v = float64(int64(binary.BigEndian.Uint64(b)))
-		case -32:
-			v = float64(math.Float32frombits(binary.BigEndian.Uint32(b)))
-		case -64:
-			v = math.Float64frombits(binary.BigEndian.Uint64(b))
+	out := make([]float32, count)
+	for tile := range u.tiles.Tiles() {
+		values, err := u.tiles.Read(tile)
+		if err != nil {
+			return nil, err
 		}
-		if u.bitpix > 0 && v == blank {
-			v = math.NaN()
+		from, to := u.tiles.Bounds(tile)
+		for row := to[0] - from[0]; len(values) > 0; values = values[row:] {
+			at, step := 0, 1
+			for k, x := range from {
+				at += x * step
+				step *= u.axes[k]
+			}
+			for i, v := range values[:row] {
+				out[at+i] = p.apply(v)
+			}
+			next(from, to, u.tiles.Tile)
 		}
-		out[i] = float32(scale*v + zero)
 	}
 	return out, nil
 }
 
+// next goes to the next row of a tile: from is its first pixel.
+func next(from, to, tile []int) {
+	for k := 1; k < len(from); k++ {
+		if from[k]++; from[k] < to[k] {
+			return
+		}
+		from[k] = (to[k] - 1) / tile[k] * tile[k]
+	}
+}
+
+// scaling makes physical values of stored ones.
+type scaling struct {
+	scale, zero float64
+	blank       float64 // the integer that means "no value", or NaN
+}
+
+func (u unit) scaling() (p scaling, err error) {
+	if p.scale, err = u.cardNumber("BSCALE", 1); err != nil {
+		return p, err
+	}
+	if p.zero, err = u.cardNumber("BZERO", 0); err != nil {
+		return p, err
+	}
+	p.blank = math.NaN()
+	if u.bitpix > 0 && !u.tiled { // tiles come with NaN
+		p.blank, err = u.cardNumber("BLANK", math.NaN())
+	}
+	return p, err
+}
+
+// apply gives the physical value of a stored one.
+func (p scaling) apply(v float64) float32 {
+	if v == p.blank {
+		v = math.NaN()
+	}
+	return float32(p.scale*v + p.zero)
+}
+
+// decode gives the physical values of stored bytes.
+func (p scaling) decode(out []float32, raw []byte, bitpix int) {
+	for i := range out {
+		var v float64
+		switch bitpix {
+		case 8:
+			v = float64(raw[i])
+		case 16:
+			v = float64(int16(binary.BigEndian.Uint16(raw[2*i:])))
+		case 32:
+			v = float64(int32(binary.BigEndian.Uint32(raw[4*i:])))
+		case 64:
+			v = float64(int64(binary.BigEndian.Uint64(raw[8*i:])))
+		case -32:
+			v = float64(math.Float32frombits(binary.BigEndian.Uint32(raw[4*i:])))
+		case -64:
+			v = math.Float64frombits(binary.BigEndian.Uint64(raw[8*i:]))
+		}
+		out[i] = p.apply(v)
+	}
+}
+
 // header gives the cards that pixels depend on. The others are none of our business, and some of them (unquoted lists,
 // long strings) are more than fitsio can take.
-func (u unit) header(data []byte) []byte {
+func (u unit) header(file io.ReaderAt) ([]byte, error) {
+	all := make([]byte, u.data-u.start)
+	if _, err := file.ReadAt(all, u.start); err != nil && err != io.EOF {
+		return nil, reason(err)
+	}
 	var header []byte
 	seen := map[string]bool{}
-	for at := u.start; at < u.data; at += 80 {
-		card := data[at : at+80]
+	for card := range slices.Chunk(all, 80) {
 		name := strings.TrimRight(string(card[:8]), " ")
-		switch {
-		case name == "END":
-			at = u.data
-		case seen[name]:
-			continue
-		case slices.Contains([]string{"SIMPLE", "XTENSION", "BITPIX", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK"}, name), strings.HasPrefix(name, "NAXIS"):
-		default:
-			continue
+		wanted := slices.Contains([]string{"SIMPLE", "XTENSION", "BITPIX", "PCOUNT", "GCOUNT", "END"}, name) || strings.HasPrefix(name, "NAXIS")
+		if wanted && !seen[name] {
+			header = append(header, card...)
 		}
 		seen[name] = true
-		header = append(header, card...)
+		if name == "END" {
+			break
+		}
 	}
 	for len(header)%fitsBlock != 0 {
 		header = append(header, ' ')
 	}
-	return header
+	return header, nil
 }
 
-func cardNumber(h *fitsio.Header, name string, otherwise float64) (float64, error) {
-	card := h.Get(name)
-	if card == nil || card.Value == nil {
+// cardNumber reads a number on a card.
+func (u unit) cardNumber(name string, otherwise float64) (float64, error) {
+	text := u.cards[name]
+	if text == "" {
 		return otherwise, nil
 	}
-	switch v := card.Value.(type) {
-	case int:
-		return float64(v), nil
-	case float64:
-		return v, nil
+	v, err := strconv.ParseFloat(strings.Replace(text, "D", "E", 1), 64)
+	if err != nil {
+		return 0, fmt.Errorf("its header says %s = %s", name, text)
 	}
-	return 0, fmt.Errorf("its header says %s = %v", name, card.Value)
+	return v, nil
 }

@@ -128,31 +128,3 @@ func FuzzParseTable(f *testing.F) {
 		got.noColumn("a")
 	})
 }
-
-// Whatever the bytes, the FITS decoder ends without a panic.
-func FuzzFITS(f *testing.F) {
-	header := func(cards ...string) []byte {
-		b := []byte(strings.Repeat(" ", fitsBlock))
-		for i, c := range append(cards, "END") {
-			copy(b[80*i:], c)
-		}
-		return b
-	}
-	f.Add(append(header("SIMPLE  =                    T", "BITPIX  =                   16", "NAXIS   =                    1", "NAXIS1  =                    3"), make([]byte, fitsBlock)...))
-	f.Add(header("SIMPLE  =                    T", "BITPIX  =                    8", "NAXIS   =                    2", "NAXIS1  =          99999999999", "NAXIS2  =          99999999999"))
-	f.Add(header("SIMPLE  =                    T", "BITPIX  =                    8", "NAXIS   =                 9999"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c := config{Cube: "bands"}
-		p, err := c.decodeFITS(data, false)
-		if err != nil {
-			return
-		}
-		n := 1
-		for _, s := range p.shape {
-			n *= s
-		}
-		if n != len(p.f32) || slices.Contains(p.shape, 0) {
-			t.Fatalf("%d values of the shape %v", len(p.f32), p.shape)
-		}
-	})
-}
