@@ -12,7 +12,10 @@ package export
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,9 +31,19 @@ import (
 
 // Encoder is an encoder with its weights.
 type Encoder struct {
-	Graph    *model.Graph      // for samples as views.eval leaves them
-	Arrays   []engine.Array    // as weights.Load names them
-	Metadata map[string]string // what a reader must know: see Open
+	Component string            // "resnet.r18"
+	Graph     *model.Graph      // for samples as views.eval leaves them
+	Arrays    []engine.Array    // as weights.Load names them
+	Metadata  map[string]string // what a reader must know: see Open
+}
+
+// String says what is written: "resnet.r18 for samples [batch, 5, 64, 64], 122 arrays".
+func (e *Encoder) String() string {
+	dimensions := []string{"batch"}
+	for _, d := range bandsFirst(e.Graph.Input) {
+		dimensions = append(dimensions, fmt.Sprint(d))
+	}
+	return fmt.Sprintf("%s for samples [%s], %d arrays", e.Component, strings.Join(dimensions, ", "), len(e.Arrays))
 }
 
 // prefix is that of an encoder's arrays in a network.
@@ -48,6 +61,9 @@ func Open(ctx context.Context, host *plugin.Host, dir string) (*Encoder, error) 
 	manifest, err := run.ReadManifest(dir)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, weights.File)); errors.Is(err, fs.ErrNotExist) {
+		return nil, &fault.Error{Op: "export", Kind: fault.Config, What: fmt.Sprintf("the run %s has no weights: it is %s", manifest.ID, manifest.Status), Do: "run its experiment to the end: asterism run " + manifest.Experiment}
 	}
 	var plan run.Plan
 	if err := run.ReadJSON(filepath.Join(dir, "plan.json"), &plan); err != nil {
@@ -99,7 +115,7 @@ func Open(ctx context.Context, host *plugin.Host, dir string) (*Encoder, error) 
 		b, _ := json.Marshal(v) // shapes and names
 		return string(b)
 	}
-	return &Encoder{Graph: graph, Arrays: w.Arrays, Metadata: map[string]string{
+	return &Encoder{Component: component, Graph: graph, Arrays: w.Arrays, Metadata: map[string]string{
 		"experiment": manifest.Name, "run": manifest.ID, "asterism": manifest.Version,
 		"encoder": text(map[string]json.RawMessage{component: resolved.Encoder[component]}),
 		"input":   text(bandsFirst(sample.Shape)), "bands": text(sample.Bands), "flux": sample.Flux,
