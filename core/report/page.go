@@ -43,6 +43,8 @@ type page struct {
 	Facts    []fact
 	Sources  []source
 	Notices  []notice
+	Arms     []arm
+	Span     int // columns of the table of results
 	Results  []resultTask
 	Rule     string
 	Curves   []*chart
@@ -70,6 +72,13 @@ type notice struct {
 	More               string
 }
 
+// arm is a column of the table of results.
+type arm struct {
+	run.Arm
+	Title string
+	Last  bool
+}
+
 type resultTask struct {
 	Name, About string
 	ID          string
@@ -85,9 +94,9 @@ type resultRow struct {
 }
 
 type resultCell struct {
-	Arm, Mean, Std string
-	Best           bool
-	Reader         string // every draw
+	Mean, Std string
+	Best      bool
+	Reader    string // every draw
 }
 
 type plan struct {
@@ -323,6 +332,16 @@ func fluxText(flux string) string {
 }
 
 func (p *page) results(f *files) {
+	var all []row
+	for i := range f.tasks {
+		all = append(all, rows(&f.tasks[i])...)
+	}
+	columns := shown(all)
+	p.Span = 2 + len(columns)
+	for i, a := range columns {
+		name := arms[a]
+		p.Arms = append(p.Arms, arm{run.Arms[a], strings.ToUpper(name[:1]) + name[1:], i == len(columns)-1})
+	}
 	for i := range f.tasks {
 		r := &f.tasks[i]
 		list := rows(r)
@@ -348,8 +367,8 @@ func (p *page) results(f *files) {
 				}
 			}
 			d := decimals(ofMetric(list, l.metric, r))
-			for a, s := range l.arm {
-				c := resultCell{Arm: arms[a], Mean: "–"}
+			for _, a := range columns {
+				s, c := l.arm[a], resultCell{Mean: "–"}
 				if s != nil {
 					c.Mean, c.Best = fixed(s.Mean, d), l.best == a
 					if s.Std > 0 {

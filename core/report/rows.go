@@ -10,7 +10,22 @@ import (
 )
 
 // arms in the order of the table's columns.
-var arms = []string{run.Learned, run.Untrained, run.Constant}
+var arms = func() (names []string) {
+	for _, a := range run.Arms {
+		names = append(names, a.Name)
+	}
+	return names
+}()
+
+// shown are the places in arms of those that any of the rows has; learned, untrained and constant are always shown.
+func shown(all []row) (places []int) {
+	for a, name := range arms {
+		if slices.Contains([]string{run.Learned, run.Untrained, run.Constant}, name) || slices.ContainsFunc(all, func(r row) bool { return r.arm[a] != nil }) {
+			places = append(places, a)
+		}
+	}
+	return places
+}
 
 // row is one line of the table of results: a metric with one number of labels, in all arms.
 type row struct {
@@ -19,8 +34,8 @@ type row struct {
 	better string
 	doc    string
 	labels string
-	arm    [3]*run.Score // nil: not measured
-	best   int           // index of the arm that is better than every other beyond the spread; -1: none
+	arm    []*run.Score // by arms; nil: not measured
+	best   int          // index of the arm that is better than every other beyond the spread; -1: none
 }
 
 // rows puts the scores of a task into lines: metrics in the task's own order, within each the numbers of labels ascending.
@@ -39,7 +54,7 @@ func rows(r *run.TaskResult) []row {
 		at := slices.IndexFunc(list, func(l row) bool { return l.metric == s.Metric && l.labels == s.Labels })
 		if at < 0 {
 			at = len(list)
-			list = append(list, row{result: r, metric: s.Metric, better: s.Better, doc: s.Doc, labels: s.Labels})
+			list = append(list, row{result: r, metric: s.Metric, better: s.Better, doc: s.Doc, labels: s.Labels, arm: make([]*run.Score, len(arms))})
 		}
 		list[at].arm[a] = s
 		if list[at].doc == "" {
@@ -122,7 +137,7 @@ func ofMetric(all []row, metric string, result *run.TaskResult) []*run.Score {
 	var scores []*run.Score
 	for _, r := range all {
 		if r.metric == metric && r.result == result {
-			scores = append(scores, r.arm[:]...)
+			scores = append(scores, r.arm...)
 		}
 	}
 	return scores

@@ -7,8 +7,8 @@ import (
 )
 
 // Table is the plain-text table of results that a run ends with: a line for each metric and number of labels, the learned
-// representation beside the same encoder untrained and a constant answer. Width is that of the terminal (80 when it is not
-// positive); a table that is too wide first gives up the spreads of the baselines, then all spreads, then cuts names. The
+// representation beside what it is held against. Width is that of the terminal (80 when it is not
+// positive); a table that is too wide first gives up the spreads of the baselines, then all spreads, then cuts names, those of arms last. The
 // text ends with a line break; without results it is empty.
 func Table(results []run.TaskResult, width int) string {
 	if width <= 0 {
@@ -22,27 +22,48 @@ func Table(results []run.TaskResult, width int) string {
 		return ""
 	}
 	var table [][]string
-	for _, spreads := range []int{3, 1, 0} {
+	for _, spreads := range []int{len(arms), 1, 0} {
 		table = cells(all, spreads)
-		if total(widths(table)) <= width {
+		if total(widths(table), 2) <= width {
 			break
 		}
 	}
 	columns := widths(table)
 	for _, c := range []int{0, 1} { // task, metric
-		if over := total(columns) - width; over > 0 {
+		if over := total(columns, 2) - width; over > 0 {
 			columns[c] = max(min(columns[c], 6), columns[c]-over)
 		}
+	}
+	gap := 2
+	if total(columns, gap) > width {
+		gap = 1 // beside the place of a star
+	}
+	body := widths(table[1:])
+	for total(columns, gap) > width { // names of arms, the longest first
+		c := 3
+		for i := range columns[3:] {
+			if columns[3+i]-body[3+i] > columns[c]-body[c] {
+				c = 3 + i
+			}
+		}
+		if columns[c] <= max(body[c], 6) {
+			break
+		}
+		columns[c]--
 	}
 	var b strings.Builder
 	starred := false
 	for i, line := range table {
 		var text strings.Builder
 		for c, cell := range line {
-			cell = cut(cell, columns[c])
+			if i == 0 && c > 2 {
+				cell = cut(strings.TrimSpace(cell), columns[c]-1) + " " // numbers have a place for a star there
+			} else {
+				cell = cut(cell, columns[c])
+			}
 			pad := strings.Repeat(" ", columns[c]-run.DisplayWidth(cell))
 			if c > 0 {
-				text.WriteString("  ")
+				text.WriteString(strings.Repeat(" ", gap))
 			}
 			if c < 2 {
 				text.WriteString(cell + pad)
@@ -53,7 +74,7 @@ func Table(results []run.TaskResult, width int) string {
 		}
 		b.WriteString(strings.TrimRight(text.String(), " ") + "\n")
 		if i == 0 {
-			b.WriteString(strings.Repeat("─", total(columns)) + "\n")
+			b.WriteString(strings.Repeat("─", total(columns, gap)) + "\n")
 		}
 	}
 	notes := []string{"↑ higher is better, ↓ lower"}
@@ -69,7 +90,12 @@ func Table(results []run.TaskResult, width int) string {
 
 // cells lays out the lines; spreads is how many arms, from the left, show theirs.
 func cells(all []row, spreads int) [][]string {
-	table := [][]string{{"task", "metric", "labels", "learned ", "untrained ", "constant "}}
+	head := []string{"task", "metric", "labels"}
+	columns := shown(all)
+	for _, a := range columns {
+		head = append(head, arms[a]+" ")
+	}
+	table := [][]string{head}
 	task, metric := "", ""
 	for _, r := range all {
 		line := []string{"", "", r.labels}
@@ -82,7 +108,8 @@ func cells(all []row, spreads int) [][]string {
 			line[1] = name
 		}
 		d := decimals(ofMetric(all, r.metric, r.result))
-		for i, s := range r.arm {
+		for i, a := range columns {
+			s := r.arm[a]
 			if s == nil {
 				line = append(line, "– ")
 				continue
@@ -92,7 +119,7 @@ func cells(all []row, spreads int) [][]string {
 				text += " ± " + fixed(s.Std, d)
 			}
 			mark := " "
-			if r.best == i {
+			if r.best == a {
 				mark = "*"
 			}
 			line = append(line, text+mark)
@@ -112,9 +139,9 @@ func widths(table [][]string) []int {
 	return w
 }
 
-// total is the width of a line with two blanks between columns.
-func total(widths []int) int {
-	n := 2 * (len(widths) - 1)
+// total is the width of a line with gap blanks between columns.
+func total(widths []int, gap int) int {
+	n := gap * (len(widths) - 1)
 	for _, w := range widths {
 		n += w
 	}

@@ -193,12 +193,28 @@ type PlanTask struct {
 	Labels    []string `json:"labels"`
 }
 
-// The arms of a task: the representation under test and what it is held against.
+// The arms of a task: the representations from which it is answered, each in the same way.
 const (
-	Learned   = "learned"   // the trained encoder
-	Untrained = "untrained" // the same encoder with its initial weights
-	Constant  = "constant"  // representations without information: the majority class, the constant prediction
+	Learned    = "learned"    // of the trained encoder
+	Finetuned  = "finetuned"  // of the same after learning on from the task's own labels
+	Supervised = "supervised" // of an encoder that learned from those labels alone
+	Untrained  = "untrained"  // of the encoder with its initial weights
+	Pixels     = "pixels"     // the samples themselves, made small
+	Constant   = "constant"   // without information: the majority class, the constant prediction
 )
+
+// Arms are all of them, in the order in which they are shown.
+var Arms = []Arm{
+	{Learned, "from the learned representation"},
+	{Finetuned, "from that of the same encoder, trained on with the labels at hand"},
+	{Supervised, "from that of an encoder trained with those labels alone"},
+	{Untrained, "from that of the encoder untrained, with its random first weights"},
+	{Pixels, "from the pixels themselves, averaged in blocks"},
+	{Constant, "by a constant answer that does not look at the objects"},
+}
+
+// Arm is one of them for a reader.
+type Arm struct{ Name, About string }
 
 // TaskResult is tasks/NAME/result.json: everything that the table and the report show of a task.
 type TaskResult struct {
