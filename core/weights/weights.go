@@ -67,6 +67,9 @@ func Load(path string, m *protocol.Model) (*Weights, error) {
 		if err != nil {
 			return nil, &fault.Error{Op: "weights", Kind: fault.Data, What: path + ": the array " + prefix + p.Name + " cannot be read", Err: err, Do: "give a file that is whole, of float32 weights"}
 		}
+		if slices.ContainsFunc(values, func(v float32) bool { return v-v != 0 }) {
+			return nil, &fault.Error{Op: "weights", Kind: fault.Data, What: path + ": the array " + prefix + p.Name + " has values that are not finite", Do: "give weights of a training that did not diverge"}
+		}
 		w.Arrays = append(w.Arrays, engine.Array{Name: "encoder." + p.Name, Shape: p.Shape, Data: values})
 	}
 	for _, name := range slices.Sorted(maps.Keys(file.arrays)) {

@@ -2,6 +2,7 @@ package weights_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,5 +157,76 @@ func TestMisfitsAreNamed(t *testing.T) {
 		if all := fault.All(err); all[len(all)-1].Do == "" {
 			t.Errorf("%s: nothing says what to do next", path)
 		}
+	}
+}
+
+// A name stands for a file, a run directory or a run; and weights say of which encoder they are, where something does.
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("runs/deep-11111111/manifest.json", `{"name": "deep", "id": "deep-11111111"}`)
+	write("runs/deep-11111111/resolved.json", `{"encoder": {"from": "x", "resnet.r18": {"width": 2}}}`)
+	file(t, "runs/deep-11111111/weights.safetensors", with("encoder.", 2))
+	write("runs/half-22222222/manifest.json", `{"name": "half", "id": "half-22222222"}`)
+	write("runs/half-33333333/manifest.json", `{"name": "other", "id": "half-33333333"}`)
+	file(t, "bare.safetensors", with("", 2))
+	var all []safetensors.Array
+	if err := safetensors.Write("exported.safetensors", all, map[string]string{"encoder": `{"vit.tiny":{"patch":4}}`}); err != nil {
+		t.Fatal(err)
+	}
+	write("broken.safetensors", "not at all")
+	torch, err := filepath.Abs("torch.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(torch, "PK\x03\x04 and so on")
+	for name, want := range map[string]struct{ found, component, fails string }{
+		"deep":                 {"runs/deep-11111111/weights.safetensors", "resnet.r18", ""},
+		"deep-1111":            {"runs/deep-11111111/weights.safetensors", "resnet.r18", ""},
+		"runs/deep-11111111":   {"runs/deep-11111111/weights.safetensors", "resnet.r18", ""},
+		"exported.safetensors": {"exported.safetensors", "vit.tiny", ""},
+		"bare.safetensors":     {"bare.safetensors", "", "bare.safetensors does not say which encoder its weights are of"},
+		"broken.safetensors":   {"broken.safetensors", "", "cannot read broken.safetensors"},
+		torch:                  {torch, "", "does not say which encoder"},
+		"half-2":               {"", "", "the run runs/half-22222222 has no weights.safetensors: it has not learned to the end"},
+		"half-":                {"", "", `there is no file half-, and "half-" could be any of half-`},
+		"none.pth":             {"", "", `there is no file none.pth, and no run "none.pth" in runs`},
+	} {
+		found, err := weights.Find("runs", name)
+		component, config := "", []byte(nil)
+		if err == nil {
+			component, config, err = weights.EncoderOf(found)
+		}
+		switch {
+		case found != want.found, component != want.component, (want.component == "") != (config == nil):
+			t.Errorf("%s: %q of %s %s", name, found, component, config)
+		case want.fails == "" && err != nil, want.fails != "" && (err == nil || !strings.Contains(err.Error(), want.fails)):
+			t.Errorf("%s: %v, want %q", name, err, want.fails)
+		}
+	}
+}
+
+// Weights that are not finite would be found in the first step only.
+func TestWeightsAreFinite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "diverged")
+	var arrays []engine.Array
+	for _, p := range small(1).Parameters {
+		arrays = append(arrays, engine.Array{Name: p.Name, Shape: p.Shape, Data: make([]float32, p.Shape[0]*map[bool]int64{true: 4, false: 1}[len(p.Shape) > 1])})
+	}
+	arrays[3].Data[1] = float32(math.Inf(-1))
+	if err := engine.WriteArrays(path, arrays, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := weights.Load(path, small(1)); err == nil || !strings.Contains(err.Error(), "diverged: the array bn1.running_mean has values that are not finite") {
+		t.Errorf("%v", err)
 	}
 }
