@@ -272,7 +272,7 @@ func (u unit) read(file io.ReaderAt) ([]float32, error) {
 		return nil, err
 	}
 	out := make([]float32, len(raw)/u.width())
-	p.decode(out, raw, u.bitpix)
+	decode(out, raw, u.bitpix, p)
 	return out, nil
 }
 
@@ -326,7 +326,7 @@ func (u unit) readTiles(p scaling) ([]float32, error) {
 				step *= u.axes[k]
 			}
 			for i, v := range values[:row] {
-				out[at+i] = p.apply(v)
+				out[at+i] = float32(p.apply(v))
 			}
 			next(from, to, u.tiles.Tile)
 		}
@@ -365,15 +365,15 @@ func (u unit) scaling() (p scaling, err error) {
 }
 
 // apply gives the physical value of a stored one.
-func (p scaling) apply(v float64) float32 {
+func (p scaling) apply(v float64) float64 {
 	if v == p.blank {
-		v = math.NaN()
+		return math.NaN()
 	}
-	return float32(p.scale*v + p.zero)
+	return p.scale*v + p.zero
 }
 
 // decode gives the physical values of stored bytes.
-func (p scaling) decode(out []float32, raw []byte, bitpix int) {
+func decode[T float32 | float64](out []T, raw []byte, bitpix int, p scaling) {
 	for i := range out {
 		var v float64
 		switch bitpix {
@@ -390,7 +390,7 @@ func (p scaling) decode(out []float32, raw []byte, bitpix int) {
 		case -64:
 			v = math.Float64frombits(binary.BigEndian.Uint64(raw[8*i:]))
 		}
-		out[i] = p.apply(v)
+		out[i] = T(p.apply(v))
 	}
 }
 
