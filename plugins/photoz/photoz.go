@@ -9,7 +9,6 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sdk/labels"
@@ -133,36 +132,10 @@ func (b *bins) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 	}
 	return &sdk.ScoreAnswer{
 		Metrics: []*sdk.Metric{
-			{Name: "σ_MAD", Value: sigmaMAD(delta), Better: sdk.Lower, Doc: "1.4826 × median of |Δz − median Δz|, Δz = (predicted − true)/(1 + true)"},
+			{Name: "σ_MAD", Value: regress.SigmaMAD(delta), Better: sdk.Lower, Doc: "1.4826 × median of |Δz − median Δz|, Δz = (predicted − true)/(1 + true)"},
 			{Name: "bias", Value: bias, Better: sdk.Neither, Doc: "mean of Δz"},
 			{Name: "outliers", Value: outliers / float64(len(z)), Better: sdk.Lower, Doc: "share of rows with |Δz| above 0.05"},
 		},
-		Figures: []*sdk.Figure{scatter(b.Label, truth, z)},
+		Figures: []*sdk.Figure{regress.Scatter("Predicted against true redshift", b.Label, truth, z)},
 	}, nil
-}
-
-// sigmaMAD is the standard deviation that a normal distribution of this median absolute deviation has.
-func sigmaMAD(delta []float64) float64 {
-	m := median(delta)
-	away := make([]float64, len(delta))
-	for i, d := range delta {
-		away[i] = math.Abs(d - m)
-	}
-	return 1.4826 * median(away)
-}
-
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
-}
-
-// scatter draws at most 4000 points, spread evenly over the rows.
-func scatter(label string, truth, z []float64) *sdk.Figure {
-	const most = 4000
-	step := (len(z) + most - 1) / most
-	f := &sdk.Scatter{XLabel: "true " + label, YLabel: "predicted " + label, Identity: true}
-	for i := 0; i < len(z); i += step {
-		f.X, f.Y = append(f.X, truth[i]), append(f.Y, z[i])
-	}
-	return sdk.ScatterFigure("Predicted against true redshift", f)
 }

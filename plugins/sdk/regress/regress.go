@@ -1,11 +1,12 @@
-// Package regress is multinomial logistic regression, for tasks that ask a linear question of representations.
+// Package regress is linear regression, for tasks that ask a linear question of representations: Fit for classes
+// (multinomial logistic regression), FitRidge for numbers.
 //
-// Fit is deterministic: the same rows give the same weights, for any number of threads. Features are standardised over
+// Both are deterministic: the same rows give the same weights, for any number of threads. Features are standardised over
 // the fitted rows, so one strength of the penalty serves any encoder; a feature that does not vary says nothing and is
-// left out. On features that are all constant the fit is the class frequencies.
+// left out. On features that are all constant the fit is the class frequencies, or the mean.
 //
-// There is no sampling and no learning rate: the penalised likelihood is convex and L-BFGS (Nocedal 1980; gonum's)
-// goes to its minimum.
+// There is no sampling and no learning rate: the penalised likelihood of classes is convex and L-BFGS (Nocedal 1980;
+// gonum's) goes to its minimum.
 package regress
 
 import (
@@ -47,31 +48,16 @@ func Penalty(factor float64, rows, width, classes int) float64 {
 // one. Products are float32, sums over rows float64: the minimum is found to about 1e-6 of the loss.
 func Fit(x []float32, width int, class []int, classes int, weights []float64, o Options) (*Softmax, error) {
 	rows := len(class)
-	if rows == 0 {
-		return nil, sdk.DataError{What: "there are no rows to fit", Advice: "ask for more labels, or a label that more objects have"}
+	weights, total, err := weigh(x, rows, width, weights)
+	if err != nil {
+		return nil, err
 	}
-	if len(x) != rows*width {
-		return nil, fmt.Errorf("regress: %d values are not %d rows of %d", len(x), rows, width)
-	}
-	if weights == nil {
-		weights = make([]float64, rows)
-		for i := range weights {
-			weights[i] = 1
-		}
-	}
-	total, share := 0.0, make([]float64, classes)
+	share := make([]float64, classes)
 	for i, c := range class {
 		if c < 0 || c >= classes {
 			return nil, fmt.Errorf("regress: class %d of row %d is outside 0…%d", c, i, classes-1)
 		}
-		if !(weights[i] >= 0) || math.IsInf(weights[i], 1) {
-			return nil, sdk.DataError{What: fmt.Sprintf("row %d has the weight %v", i, weights[i]), Advice: "weights must be finite and not negative"}
-		}
-		total += weights[i]
 		share[c] += weights[i]
-	}
-	if total == 0 {
-		return nil, sdk.DataError{What: "all rows have the weight 0", Advice: "leave weights out or make some positive"}
 	}
 	s := &Softmax{Classes: classes}
 	place := make([]int, classes)
@@ -82,7 +68,7 @@ func Fit(x []float32, width int, class []int, classes int, weights []float64, o 
 			s.Bias = append(s.Bias, math.Log(w/total))
 		}
 	}
-	if err := s.standardise(x, width, weights, total); err != nil {
+	if s.Mean, s.Scale, err = standardise(x, width, weights, total); err != nil {
 		return nil, err
 	}
 	p := &problem{rows: rows, width: width, classes: len(s.Present), l2: o.L2, class: make([]int, rows), weight: make([]float64, rows)}
@@ -113,35 +99,6 @@ func Fit(x []float32, width int, class []int, classes int, weights []float64, o 
 	copy(s.Weight, result.X)
 	copy(s.Bias, result.X[len(s.Weight):])
 	return s, nil
-}
-
-// standardise takes mean and deviation of every feature over the weighted rows.
-func (s *Softmax) standardise(x []float32, width int, weights []float64, total float64) error {
-	s.Mean, s.Scale = make([]float64, width), make([]float64, width)
-	for i, w := range weights {
-		for j, v := range x[i*width : (i+1)*width] {
-			s.Mean[j] += w * float64(v)
-		}
-	}
-	for j := range s.Mean {
-		s.Mean[j] /= total
-		if math.IsNaN(s.Mean[j]) || math.IsInf(s.Mean[j], 0) {
-			return sdk.DataError{What: fmt.Sprintf("feature %d of the representations is not finite", j), Advice: "the encoder has diverged: lower the learning rate"}
-		}
-	}
-	for i, w := range weights {
-		for j, v := range x[i*width : (i+1)*width] {
-			d := float64(v) - s.Mean[j]
-			s.Scale[j] += w * d * d
-		}
-	}
-	for j := range s.Scale {
-		s.Scale[j] = math.Sqrt(s.Scale[j] / total)
-		if s.Scale[j] <= 1e-7*math.Abs(s.Mean[j]) || s.Scale[j] < 1e-30 { // constant but for rounding
-			s.Scale[j] = math.Inf(1)
-		}
-	}
-	return nil
 }
 
 // apply gives the standardised features.
