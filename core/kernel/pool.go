@@ -15,9 +15,11 @@ import (
 type Pool struct {
 	threads int
 	set     *set
-	workers []*worker
-	wake    []chan struct{} // of workers 1…
-	wait    sync.WaitGroup
+	workers []*worker    // the first one is the caller
+	looks   int          // before a thread sleeps
+	left    atomic.Int32 // other workers that are still at it
+	done    signal
+	closed  atomic.Bool
 	next    atomic.Int64
 	failed  atomic.Pointer[string] // what a task panicked with
 	broken  atomic.Bool            // of Finite
@@ -54,6 +56,8 @@ type call struct {
 
 // worker is what one thread has for itself.
 type worker struct {
+	begin signal
+
 	table   []unsafe.Pointer
 	out     []unsafe.Pointer
 	offsets []int64
@@ -88,23 +92,32 @@ func newPool(threads int, s *set) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, set: s}
+	p := &Pool{threads: threads, set: s, done: newSignal()}
+	if threads <= runtime.GOMAXPROCS(0) { // else who looks keeps others from working
+		p.looks = patience
+	}
 	for i := range threads {
-		w := &worker{}
+		w := &worker{begin: newSignal()}
 		p.workers = append(p.workers, w)
-		if i == 0 {
-			continue
+		if i > 0 {
+			go p.serve(w)
 		}
-		wake := make(chan struct{}, 1)
-		p.wake = append(p.wake, wake)
-		go func() {
-			for range wake {
-				p.work(w)
-				p.wait.Done()
-			}
-		}()
 	}
 	return p
+}
+
+// serve works in every operation that the worker is called to.
+func (p *Pool) serve(w *worker) {
+	for seen := uint32(0); ; seen++ {
+		w.begin.wait(seen, p.looks)
+		if p.closed.Load() {
+			return
+		}
+		p.work(w)
+		if p.left.Add(-1) == 0 {
+			p.done.give()
+		}
+	}
 }
 
 // Threads is the number of threads.
@@ -114,10 +127,12 @@ func (p *Pool) Threads() int { return p.threads }
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, wake := range p.wake {
-		close(wake)
+	if p.closed.Swap(true) {
+		return
 	}
-	p.wake = nil
+	for _, w := range p.workers[1:] {
+		w.begin.give()
+	}
 }
 
 // Do calls f(0), …, f(tasks−1), each once, on the pool's threads in any order, and returns when all have returned. A
@@ -137,8 +152,8 @@ func (p *Pool) run(tasks int, job func(p *Pool, w *worker, task int)) {
 	if tasks <= 0 {
 		return
 	}
-	others := min(len(p.wake), tasks-1)
-	if others == 0 {
+	others := min(p.threads, tasks) - 1
+	if others == 0 || p.closed.Load() {
 		for t := range tasks {
 			job(p, p.workers[0], t)
 		}
@@ -146,12 +161,13 @@ func (p *Pool) run(tasks int, job func(p *Pool, w *worker, task int)) {
 	}
 	p.tasks, p.job = tasks, job
 	p.next.Store(0)
-	p.wait.Add(others)
-	for _, wake := range p.wake[:others] {
-		wake <- struct{}{}
+	p.left.Store(int32(others))
+	done := p.done.count.Load()
+	for _, w := range p.workers[1 : 1+others] {
+		w.begin.give()
 	}
 	p.work(p.workers[0])
-	p.wait.Wait()
+	p.done.wait(done, p.looks)
 	p.job = nil
 	if failed := p.failed.Swap(nil); failed != nil {
 		panic(*failed)
