@@ -100,8 +100,13 @@ type Network interface {
 	TapGradient(name string) []float32
 	// Backward adds the gradients of one pass to those of the step.
 	Backward(pass string) error
-	// Step updates the online weights and clears the gradients.
+	// Step updates the online weights and clears the gradients. Where a gradient or a running statistic is not finite, it
+	// changes no weight and fails with a fault of kind Diverged.
 	Step(o Optimiser) error
+	// Blame says what first held values that are not finite, after Step failed for some or the loss is not finite: it
+	// computes the passes of the step again, from the inputs and weights as they are, and looks at every layer. Nil means
+	// that nothing is found. Weights and running statistics stay as they are; the gradients are cleared.
+	Blame() *Culprit
 	// UpdateMomentum moves the trained parameters of the momentum network: w′ ← m·w′ + (1−m)·w. Buffers evolve on their own.
 	UpdateMomentum(m float64)
 	// Params gives the online network's parameters and buffers, names sorted; SetParams replaces those it is given and

@@ -22,7 +22,7 @@ func init() {
 		}
 		return o.pair(opDropoutStep, tensor.Shape{2}, opDropout, b.shaped(l.Shape), in[0])
 	}
-	operators[opDropoutStep] = &operator{fixed: true, side: true}
+	operators[opDropoutStep] = &operator{fixed: true, side: true, integers: true}
 	operators[opDropout] = &operator{
 		wrt:  []bool{true},
 		diff: func(d *derivation, in gorgonia.Nodes, _, grad *gorgonia.Node) { d.set(0, opDropoutInput, grad, in[1]) },

@@ -106,6 +106,11 @@ func (s *schedule) fuseAddend(add *instruction) {
 
 // replace lets an instruction compute what norm did, in its own place and into its own output.
 func (s *schedule) replace(i, norm *instruction) {
+	if joined := norm.joined; i.sum {
+		i.joined = joined
+	} else {
+		i.joined = append(append(joined, i.layer), i.joined...)
+	}
 	i.op, i.in = norm.op, norm.in
 	norm.gone = true
 }

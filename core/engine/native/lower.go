@@ -150,7 +150,7 @@ func (b *lowering) differentiate(p *program) error {
 		seed := b.variable("gradient of "+name, n.Shape())
 		b.seeds[name] = seed
 		if i, again := at[n]; again {
-			sum, err := apply(op{kind: opAdd, layer: "gradient of " + name}, n.Shape(), seeds[i], seed)
+			sum, err := apply(op{kind: opAdd, layer: "gradient of " + name, sum: true}, n.Shape(), seeds[i], seed)
 			if err != nil {
 				return err
 			}

@@ -78,7 +78,7 @@ func (n *network) Forward(pass string, samples int, step uint64) error {
 	for _, i := range q.instructions[:q.schedule.forward] {
 		i.run(samples)
 	}
-	q.forwards++
+	q.ran, q.step = ranForward, step
 	return nil
 }
 
@@ -89,10 +89,10 @@ func (n *network) Backward(pass string) error {
 		return misuse("the network is closed")
 	case q == nil || !q.gradient:
 		return misuse("there is no pass %q with a gradient", pass)
-	case q.forwards == 0:
+	case q.ran != ranForward:
 		return misuse("the gradient of pass %q before its forward pass", pass)
 	}
-	q.forwards = 0 // its activations are overwritten now
+	q.ran = ranBackward
 	for _, i := range q.instructions[q.schedule.forward:] {
 		i.run(n.batch)
 	}
@@ -103,11 +103,9 @@ func (n *network) Step(o engine.Optimiser) error {
 	if n.closed || !n.training {
 		return misuse("a step of a network without gradients")
 	}
-	if !n.pool.Finite(n.slabs.gradients) {
-		name := n.firstBroken()
+	if what := n.notFinite(); what != "" {
 		clear(n.slabs.gradients)
-		return &fault.Error{Op: "train", Kind: fault.Diverged, What: fmt.Sprintf("the gradient of %s is not finite", name),
-			Do: "lower the learning rate, or lengthen the warm-up"}
+		return &fault.Error{Op: "train", Kind: fault.Diverged, What: what + " is not finite", Do: "lower the learning rate, or lengthen the warm-up"}
 	}
 	s := n.slabs
 	for _, part := range []struct {
@@ -120,19 +118,6 @@ func (n *network) Step(o engine.Optimiser) error {
 	}
 	n.changed(false)
 	return nil
-}
-
-func (n *network) firstBroken() string {
-	for _, name := range n.names {
-		if p := n.params[name]; !p.buffer {
-			for _, v := range p.of(n.slabs.gradients) {
-				if v-v != 0 {
-					return name
-				}
-			}
-		}
-	}
-	return "a parameter"
 }
 
 func (n *network) UpdateMomentum(m float64) {

@@ -35,8 +35,10 @@ type operator struct {
 	side bool
 	// second is, of a gradient, the kind of its second output, which it reads last; see derivation.pair.
 	second kind
-	// whole says that the values of the output are integers, which have no precision.
+	// whole says that the output has no precision: it is never bfloat16.
 	whole bool
+	// integers says that the output holds integers, in the memory of float32 values.
+	integers bool
 	// half says that it computes with bfloat16, too, all its arrays alike; others are converted around it.
 	half bool
 	// wide says that it writes float32 from bfloat16 by itself.
@@ -73,6 +75,8 @@ func inputs(list ...int) func(*instruction, *value) []*value {
 type op struct {
 	kind  kind
 	layer string // "encoder.layer1.0.conv1": part of the hash, as Gorgonia merges equal operators on equal inputs
+	term  int    // of the layer's operators of one kind and shape on equal inputs, which one: part of the hash, too
+	sum   bool   // where gradients meet, which is no layer's
 	in    []tensor.Shape
 	out   tensor.Shape
 
@@ -123,7 +127,9 @@ func (o *op) ReturnsPtr() bool                             { return false }
 func (o *op) CallsExtern() bool                            { return false }
 func (o *op) OverwritesInput() int                         { return -1 }
 func (o *op) String() string                               { return string(o.kind) + " of " + o.layer }
-func (o *op) WriteHash(h hash.Hash)                        { fmt.Fprintf(h, "%s|%s|%v|%v", o.kind, o.layer, o.in, o.out) }
+func (o *op) WriteHash(h hash.Hash) {
+	fmt.Fprintf(h, "%s|%s|%d|%v|%v", o.kind, o.layer, o.term, o.in, o.out)
+}
 func (o *op) Hashcode() uint32 {
 	h := fnv.New32a()
 	o.WriteHash(h)

@@ -38,8 +38,18 @@ type passPlan struct {
 	*schedule
 	gradient bool
 	arena    int
-	forwards int // forward passes done, for Backward to insist on one
+	ran      progress
+	step     uint64 // of the last Forward
 }
+
+// progress is how far a pass has come in a step.
+type progress int
+
+const (
+	notRun progress = iota
+	ranForward
+	ranBackward // and its activations are overwritten
+)
 
 // newPlan plans a checked program. It takes milliseconds and little memory, whatever the batch. A plain plan, with which
 // tests compare, fuses nothing and gives every value memory of its own.

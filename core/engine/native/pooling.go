@@ -26,7 +26,7 @@ func init() {
 			Kernel: ints(p.Kernel), Stride: ints(p.Stride), Pad: ints(p.Padding)}
 		return o.pair(opPoolArg, b.shaped(l.Shape), opPool, b.shaped(l.Shape), in[0])
 	}
-	operators[opPoolArg] = &operator{side: true}
+	operators[opPoolArg] = &operator{side: true, integers: true}
 	operators[opPool] = &operator{
 		half: true,
 		wrt:  []bool{true},

@@ -1,8 +1,6 @@
 package native
 
 import (
-	"fmt"
-
 	"github.com/asterism-ssl/asterism/core/model"
 	"gorgonia.org/gorgonia"
 )
@@ -65,7 +63,7 @@ func init() {
 				if shared {
 					shape = append(out.Shape()[:1:1], shape...)
 				}
-				o.kind, o.layer = opSlice, fmt.Sprintf("%s input %d", o.layer, k)
+				o.kind, o.term = opSlice, k
 				o.piece.at, o.piece.width = at, shape.TotalSize()/batch/o.piece.rows
 				at += o.piece.width
 				if d.err != nil {
@@ -116,7 +114,7 @@ func init() {
 		diff: func(d *derivation, _ gorgonia.Nodes, _, grad *gorgonia.Node) { d.set(0, opSliceInput, grad) },
 		run:  slice,
 	}
-	operators[opSliceIndices] = &operator{whole: true, run: slice}
+	operators[opSliceIndices] = &operator{whole: true, integers: true, run: slice}
 	operators[opSliceInput] = &operator{run: func(n *network, _ *passPlan, i *instruction) func(b int) {
 		p, dy, c := n.pool, i.in[0], i.op.piece
 		return func(b int) { p.PadRows(b*c.rows, c.width, c.at, c.of, dy.at(b), i.out.at(b)) }

@@ -27,7 +27,8 @@ type value struct {
 	sample int  // values of one sample, or 0 where the batch does not matter
 	fixed  int  // values, where sample is 0
 	half   bool // bfloat16
-	whole  bool // integers, or whatever else is not to be converted
+	whole  bool // not to be converted
+	index  bool // integers
 	keep   bool
 	made   *instruction
 	users  []*instruction
@@ -79,6 +80,7 @@ type instruction struct {
 	addend     *value       // conv, conv dx: added
 	statistics *instruction // conv: the batch norm's statistics that it takes on the way
 	relu       bool         // norm: with activation
+	joined     []string     // the layers that were fused into it, after its own
 	mask       *value       // norm reduce, norm dx: dy counts where this is positive
 	masked     *value       // norm dx: second output, dy where mask is positive
 	fixed      *fixedNorm   // conv: the batch norm in inference that its weights hold
@@ -185,13 +187,13 @@ func (l *lowered) schedule(batch int, plain, half bool) (*schedule, error) {
 			if a, ok := n.Op().(gorgonia.BinaryOp); !ok || !strings.HasPrefix(a.String(), "+") || len(i.in) != 2 {
 				return nil, fmt.Errorf("an unknown operator is in the differentiated graph: %v", n.Op())
 			}
-			i.op = &op{kind: opAdd, layer: fmt.Sprintf("gradients %d", n.ID())}
+			i.op = &op{kind: opAdd, layer: fmt.Sprintf("gradients %d", n.ID()), sum: true}
 			perSample = i.in[0].sample > 0
 		}
 		v.set(shape.TotalSize(), perSample, batch)
 		v.made = i
 		i.gone = operators[i.kind].side // computed together with what reads it
-		v.whole = i.gone || operators[i.kind].whole
+		v.whole, v.index = i.gone || operators[i.kind].whole, operators[i.kind].integers
 		if last := i.in[len(i.in)-1]; last.made != nil && operators[last.made.kind].side && (n.ID() < l.forward || operators[i.kind].second == last.made.kind) {
 			i.side, i.in = last, i.in[:len(i.in)-1]
 			i.side.made = i

@@ -26,12 +26,12 @@ func init() {
 		}
 		return apply(o, b.shaped(l.Shape), b.input)
 	}
-	operators[opOrder] = &operator{whole: true, run: func(n *network, q *passPlan, i *instruction) func(b int) {
+	operators[opOrder] = &operator{whole: true, integers: true, run: func(n *network, q *passPlan, i *instruction) func(b int) {
 		k, tokens := key.New(n.seed, "token order", i.layer, q.Name), i.out.sample
 		draw := func(sample int) { shuffle(k.At(n.step, uint64(sample)), integers(i.out.data)[sample*tokens:][:tokens]) }
 		return func(b int) { n.pool.Do(b, draw) }
 	}}
-	operators[opInOrder] = &operator{whole: true, run: func(_ *network, _ *passPlan, i *instruction) func(b int) {
+	operators[opInOrder] = &operator{whole: true, integers: true, run: func(_ *network, _ *passPlan, i *instruction) func(b int) {
 		return func(b int) {
 			for j, order := 0, integers(i.out.at(b)); j < len(order); j++ {
 				order[j] = int32(j % i.out.sample)
