@@ -26,6 +26,7 @@ import (
 	"github.com/asterism-ssl/asterism/plugins/mlp"
 	"github.com/asterism-ssl/asterism/plugins/neighbours"
 	"github.com/asterism-ssl/asterism/plugins/photoz"
+	"github.com/asterism-ssl/asterism/plugins/regress"
 	"github.com/asterism-ssl/asterism/plugins/resnet"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sky"
@@ -40,7 +41,7 @@ import (
 func firstParty() []sdk.Plugin {
 	return []sdk.Plugin{
 		classify.Plugin(), contrast.Plugin(), convnext.Plugin(), images.Plugin(), mlp.Plugin(), neighbours.Plugin(), photoz.Plugin(),
-		resnet.Plugin(), sky.Plugin(), skysim.Plugin(), supervised.Plugin(), vit.Plugin(),
+		regress.Plugin(), resnet.Plugin(), sky.Plugin(), skysim.Plugin(), supervised.Plugin(), vit.Plugin(),
 	}
 }
 
