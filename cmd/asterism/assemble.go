@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
 	"github.com/asterism-ssl/asterism/core/stage"
+	"github.com/asterism-ssl/asterism/core/weights"
 	"github.com/asterism-ssl/asterism/plugins/classify"
 	"github.com/asterism-ssl/asterism/plugins/contrast"
 	"github.com/asterism-ssl/asterism/plugins/convnext"
@@ -114,7 +116,14 @@ func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *re
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}})
+	encoderOf := func(from string) (string, json.RawMessage, error) {
+		path, err := weights.Find(a.runs, from)
+		if err != nil {
+			return "", nil, err
+		}
+		return weights.EncoderOf(path)
+	}
+	x, err := experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}, EncoderOf: encoderOf})
 	return x, r, err
 }
 

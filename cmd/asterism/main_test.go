@@ -41,6 +41,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	weights, err := filepath.Abs(filepath.Join("..", "..", "core", "flow", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, missing := os.Stat(data)
 	_, noPython := os.Stat("/usr/bin/python3")
 	testscript.Run(t, testscript.Params{
@@ -50,6 +54,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("ASTERISM_CACHE", filepath.Join(e.WorkDir, ".cache", "asterism"))
 			e.Setenv("DATA", data)
 			e.Setenv("EXPERIMENTS", experiments)
+			e.Setenv("WEIGHTS", weights)
 			return os.WriteFile(filepath.Join(e.WorkDir, "tiny.cue"), tiny, 0o666)
 		},
 		Condition: func(condition string) (bool, error) {

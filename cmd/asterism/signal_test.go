@@ -48,7 +48,7 @@ func TestSignals(t *testing.T) {
 	if out, err := command(t, whole, "--progress", "none", "run", "tiny.cue", "--set", "train.epochs=24").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	want := weights(t, whole)
+	want := weightsOf(t, whole)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(s.String(), func(t *testing.T) {
 			dir := t.TempDir()
@@ -85,7 +85,7 @@ func TestSignals(t *testing.T) {
 			if out, err := command(t, dir, args...).CombinedOutput(); err != nil {
 				t.Fatalf("continuing: %v: %s", err, out)
 			}
-			if weights(t, dir) != want {
+			if weightsOf(t, dir) != want {
 				t.Error("the continued run ended in other weights than the undisturbed one")
 			}
 		})
@@ -93,7 +93,7 @@ func TestSignals(t *testing.T) {
 }
 
 // weights reads the weights of the only run in a folder.
-func weights(t *testing.T, dir string) string {
+func weightsOf(t *testing.T, dir string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "runs", "*", "weights.safetensors"))
 	if err != nil || len(files) != 1 {

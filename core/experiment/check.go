@@ -23,6 +23,7 @@ type checker struct {
 	tags    []tag
 	whole   cue.Value         // the file and the language together: what the file leaves to defaults is known here
 	inside  string            // the component whose configuration is being checked
+	weights bool              // an encoder may be named by its weights alone
 	blank   map[string]bool   // positions of fields that could not be evaluated: said already
 	places  map[string]string // path → position
 	configs map[string]config // path → the configuration of each component
@@ -303,7 +304,7 @@ func (c *checker) structure(s, g cue.Value, p path, at string) {
 			continue
 		}
 		switch {
-		case isComponent && len(names) == 0:
+		case isComponent && kind != protocol.Kind_TASK && fault.Nearest(name, names) == "":
 			c.noSuchComponent(q, w, name, kind)
 			components = append(components, "")
 		default:

@@ -96,6 +96,9 @@ func (c *checker) component(names []string, given map[string]cue.Value, kind pro
 	}
 	switch len(names) {
 	case 0:
+		if _, ok := given["from"]; ok && c.weights && kind == protocol.Kind_ENCODER {
+			return // weights that name their encoder are wrong themselves, and that is said
+		}
 		c.fault(p, at, fmt.Sprintf("names no component: must be %s, such as {%q: {…}}", article(kind), c.example(kind)), c.advise("", kind))
 		return
 	case 1:

@@ -51,11 +51,11 @@ train: {objective: "contrast.moco": {}, epochs: 5, optimizer: sgd: lr: 0.03}
 	}
 	fmt.Println(e.Name, e.Train.Batch, string(e.Data.Sources[0].Config))
 
-	_, err = experiment.Load(file, experiment.Options{Schemas: schemas, Sets: []string{"train.epochs=0", "data.sources.0.cuont=5"}})
+	_, err = experiment.Load(file, experiment.Options{Schemas: schemas, Sets: []string{"train.epochs=-1", "data.sources.0.cuont=5"}})
 	fault.Print(os.Stdout, err)
 	// Output:
 	// small 64 {"count":1000}
 	// error: --set data.sources.0.cuont=5: data.sources.0.cuont: skysim.galaxies: there is no such field
 	//   → did you mean count?
-	// error: --set train.epochs=0: train.epochs: 0 is not allowed: must be an integer from 1 to 1000000
+	// error: --set train.epochs=-1: train.epochs: -1 is not allowed: must be an integer from 0 to 1000000
 }

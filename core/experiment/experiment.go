@@ -3,7 +3,7 @@
 //
 //	e, err := experiment.Load("efigi.cue", experiment.Options{Schemas: installed, Tags: []string{"root=/data"}})
 //
-// Load needs no process, no data and no network. The language is defined by the module in schemas/; the configuration
+// Load needs no process, no data and no network; for an encoder that is named by its weights alone, it looks at these. The language is defined by the module in schemas/; the configuration
 // of a component by the schema that the component brings along.
 package experiment
 
@@ -29,6 +29,7 @@ type Experiment struct {
 	Data    Data
 	Views   map[string][]Component
 	Encoder Component
+	From    string // encoder.from: the run or the file whose weights the encoder starts with; empty: they are drawn
 	Train   Train
 	Tasks   []Task // sorted by name
 
@@ -102,6 +103,9 @@ type Options struct {
 	Tags    []string // -t name=value
 	Sets    []string // --set path=value
 	Schemas Schemas  // the installed components
+
+	// EncoderOf says of which encoder the weights are that encoder.from names, for a file that does not. Nil: it must.
+	EncoderOf func(from string) (component string, config json.RawMessage, err error)
 }
 
 // Schemas knows the installed components.
@@ -153,11 +157,15 @@ func Load(file string, o Options) (e *Experiment, err error) {
 		}
 		given, broken = evaluate(ctx, syntax, abs)
 	}
+	given, unnamed := withEncoder(ctx, file, given, o.EncoderOf)
+	if unnamed != nil {
+		l.add(unnamed)
+	}
 	language := ctx.CompileString(schemas.Experiment, cue.Filename(languageFile)).LookupPath(cue.ParsePath("#Experiment"))
 	if err := language.Err(); err != nil {
 		return nil, fault.List{{Op: "vet", Kind: fault.Internal, What: "the schema of experiments does not compile", Err: err}}
 	}
-	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, tags: syntax.tags, whole: given.Unify(language), blank: blank, places: map[string]string{}, configs: map[string]config{}, faults: l}
+	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, weights: o.EncoderOf != nil, tags: syntax.tags, whole: given.Unify(language), blank: blank, places: map[string]string{}, configs: map[string]config{}, faults: l}
 	c.check(language, given, syntax.begins())
 	if len(c.faults) > 0 {
 		return nil, c.faults.sorted(file)

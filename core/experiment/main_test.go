@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -41,7 +42,7 @@ func vet() {
 			files = append(files, args[i])
 		}
 	}
-	o.Schemas = fakes
+	o.Schemas, o.EncoderOf = fakes, encoderOf
 	e, err := Load(files[0], o)
 	if err != nil {
 		fault.Print(os.Stderr, err)
@@ -54,6 +55,14 @@ func vet() {
 		return
 	}
 	fmt.Println(string(e.Resolved))
+}
+
+// encoderOf knows the weights of one run.
+func encoderOf(from string) (string, json.RawMessage, error) {
+	if from == "efigi" {
+		return "resnet.r18", json.RawMessage(`{"stem":"small","width":2}`), nil
+	}
+	return "", nil, &fault.Error{What: from + " does not say which encoder it is of", Do: "name it"}
 }
 
 // schema prints the documentation of a component, or of the language.

@@ -41,8 +41,9 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 			}
 			Split Split
 		}
-		Views map[string][]json.RawMessage
-		Train struct {
+		Views   map[string][]json.RawMessage
+		Encoder struct{ From string }
+		Train   struct {
 			Epochs, Batch int
 			Optimizer     struct {
 				SGD struct {
@@ -68,7 +69,7 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 	if err := json.Unmarshal(e.Resolved, &doc); err != nil {
 		return nil, broken("", err)
 	}
-	e.Name, e.Seed = doc.Name, doc.Seed
+	e.Name, e.Seed, e.From = doc.Name, doc.Seed, doc.Encoder.From
 	e.Data.Split, e.Data.Frame.Bands = doc.Data.Split, doc.Data.Frame.Bands
 	if size := doc.Data.Frame.Size; len(size) > 0 {
 		if size[0] != '[' {

@@ -70,9 +70,8 @@ func Open(ctx context.Context, host *plugin.Host, dir string) (*Encoder, error) 
 		return nil, damaged(dir, err)
 	}
 	var resolved struct {
-		Encoder map[string]json.RawMessage
-		Views   map[string]json.RawMessage
-		Train   struct{ Precision string }
+		Views map[string]json.RawMessage
+		Train struct{ Precision string }
 	}
 	if err := run.ReadJSON(filepath.Join(dir, "resolved.json"), &resolved); err != nil {
 		return nil, damaged(dir, err)
@@ -83,16 +82,14 @@ func Open(ctx context.Context, host *plugin.Host, dir string) (*Encoder, error) 
 			sample = v.Links[len(v.Links)-1].Leaves
 		}
 	}
-	component := ""
-	for name := range resolved.Encoder {
-		if strings.Contains(name, ".") {
-			component = name
-		}
+	component, config, err := weights.EncoderOf(filepath.Join(dir, weights.File))
+	if err != nil {
+		return nil, damaged(dir, err)
 	}
-	if component == "" || len(sample.Shape) == 0 {
-		return nil, damaged(dir, fmt.Errorf("its encoder, or the shape of its samples, is not recorded"))
+	if len(sample.Shape) == 0 {
+		return nil, damaged(dir, errors.New("the shape of its samples is not recorded"))
 	}
-	m, err := host.Encoder(ctx, plugin.Ref{Name: component, Config: resolved.Encoder[component], Path: "encoder"}, sample.Shape)
+	m, err := host.Encoder(ctx, plugin.Ref{Name: component, Config: config, Path: "encoder"}, sample.Shape)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +114,7 @@ func Open(ctx context.Context, host *plugin.Host, dir string) (*Encoder, error) 
 	}
 	return &Encoder{Component: component, Graph: graph, Arrays: w.Arrays, Metadata: map[string]string{
 		"experiment": manifest.Name, "run": manifest.ID, "asterism": manifest.Version,
-		"encoder": text(map[string]json.RawMessage{component: resolved.Encoder[component]}),
+		"encoder": text(map[string]json.RawMessage{component: config}),
 		"input":   text(bandsFirst(sample.Shape)), "bands": text(sample.Bands), "flux": sample.Flux,
 		"views.eval": string(resolved.Views["eval"]), "precision": resolved.Train.Precision,
 	}}, nil

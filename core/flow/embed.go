@@ -40,7 +40,7 @@ func (f *Flow) embed(ctx context.Context, w *work) (err error) {
 	if err := f.Cache.Link(w.learned.key, f.dir.Path); err != nil {
 		return err
 	}
-	w.untrained, err = f.represent(ctx, w, "untrained", "the same by the encoder before learning, to hold results against", map[string]any{"seed": f.x.Seed}, "")
+	w.untrained, err = f.represent(ctx, w, "untrained", "the same by the encoder with drawn weights, to hold results against", map[string]any{"seed": f.x.Seed}, "")
 	return err
 }
 

@@ -44,7 +44,7 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 	if f.plan != nil {
 		return f.plan.public, nil
 	}
-	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name}}
+	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name, Epochs: f.x.Train.Epochs}}
 	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planTasks} {
 		if err := step(ctx, p); err != nil {
 			return nil, f.locate(err)
@@ -128,7 +128,7 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 	}
 	p.objective = objective
 	samples, labels := f.expected(p)
-	if samples < f.x.Train.Batch {
+	if samples < f.x.Train.Batch && f.x.Train.Epochs > 0 {
 		return &fault.Error{Op: "plan", Kind: fault.Config, Path: "train.batch", Where: f.x.Where("train.batch"),
 			What: fmt.Sprintf("a batch of %d is larger than the training split, which has about %d objects", f.x.Train.Batch, samples), Do: "lower train.batch, or give more data"}
 	}
@@ -310,7 +310,7 @@ func (f *Flow) planEncoder(ctx context.Context, p *resolved) error {
 		network.Layers = append(network.Layers, run.PlanLayer{Name: l.Name, Op: string(l.Kind), Shape: l.Shape, FLOPs: l.FLOPs})
 	}
 	p.public.Encoder = network
-	return nil
+	return f.planWeights(p)
 }
 
 // outShape is the shape that leaves a planned view.

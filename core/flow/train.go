@@ -43,13 +43,18 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 		return err
 	}
 	t := f.x.Train
-	from := recipe{"train", map[string]any{
+	parts := map[string]any{
 		"revision": trainRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 		"views": f.pipelines(), "statistics": f.statistics(w, f.learnedFrom()...), "encoder": encoder, "objective": f.component(t.Objective),
 		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
-	}}
-	w.trainKey = from.key()
+	}
 	what := fmt.Sprintf("%s, %d epochs of %d objects, batch %d", t.Objective.Name, t.Epochs, len(w.parts.Train), t.Batch)
+	if given := f.plan.public.Encoder.Weights; given != nil {
+		parts["from"] = given.SHA256
+		what += ", from " + given.From
+	}
+	from := recipe{"train", parts}
+	w.trainKey = from.key()
 	r, err := f.stage(ctx, "train", what, from, func(ctx context.Context, dir string) error { return f.learn(ctx, w, dir) })
 	if err != nil {
 		return err
@@ -106,6 +111,9 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		return f.at(err, "train.batch")
 	}
 	defer network.Close()
+	if err := f.start(network, program); err != nil {
+		return err
+	}
 	widths := map[string][]int64{}
 	for _, t := range program.Taps {
 		widths[t.Name] = network.TapShape(t.Name)

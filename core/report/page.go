@@ -167,6 +167,8 @@ func newPage(f *files) *page {
 	case len(p.Curves) > 0:
 	case len(f.metrics) > 0:
 		p.CurvesNo = "Too few steps were recorded to draw."
+	case f.plan != nil && f.plan.Encoder.Weights != nil && f.plan.Epochs == 0:
+		p.CurvesNo = "Nothing was trained: the encoder is that of " + f.plan.Encoder.Weights.From + "."
 	case m != nil && trainReused(m):
 		p.CurvesNo = "The encoder was taken over from an earlier run whose record of training is not in this directory."
 	default:

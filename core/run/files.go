@@ -130,6 +130,7 @@ type Plan struct {
 	Encoder   PlanNetwork   `json:"encoder"`
 	Heads     []PlanNetwork `json:"heads"`
 	Objective string        `json:"objective"`
+	Epochs    int           `json:"epochs"`
 	Facts     []PlanFact    `json:"facts"` // effective negatives, steps, memory, …
 	Tasks     []PlanTask    `json:"tasks"`
 }
@@ -164,12 +165,34 @@ type PlanLink struct {
 
 // PlanNetwork is an encoder or a head.
 type PlanNetwork struct {
-	Name       string      `json:"name"`
-	Component  string      `json:"component,omitempty"`
-	Parameters int64       `json:"parameters"`
-	FLOPs      int64       `json:"flops"` // forward, one sample
-	Output     []int64     `json:"output"`
-	Layers     []PlanLayer `json:"layers,omitempty"`
+	Name       string       `json:"name"`
+	Component  string       `json:"component,omitempty"`
+	Parameters int64        `json:"parameters"`
+	FLOPs      int64        `json:"flops"` // forward, one sample
+	Output     []int64      `json:"output"`
+	Layers     []PlanLayer  `json:"layers,omitempty"`
+	Weights    *PlanWeights `json:"weights,omitempty"` // what an encoder starts with; nil: drawn weights
+}
+
+// PlanWeights are weights that were not drawn.
+type PlanWeights struct {
+	From   string   `json:"from"` // as the experiment has it
+	File   string   `json:"file"` // absolute path
+	SHA256 string   `json:"sha256"`
+	Prefix string   `json:"prefix"`         // of the encoder's names in the file
+	Left   []string `json:"left,omitempty"` // arrays of a head that were left out
+}
+
+// String is all of it on one line.
+func (w *PlanWeights) String() string {
+	text := w.File + ", SHA-256 " + w.SHA256
+	if w.Prefix != "" {
+		text += ", there as " + w.Prefix + "…"
+	}
+	if len(w.Left) > 0 {
+		text += ", without " + strings.Join(w.Left, ", ")
+	}
+	return text
 }
 
 // PlanLayer is one layer with the shape that leaves it.

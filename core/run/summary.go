@@ -16,8 +16,16 @@ func Summary(p *Plan, name string) string {
 		sources = append(sources, fmt.Sprintf("%d objects of %s", s.Count, s.Component))
 	}
 	fmt.Fprintf(w, "  data\t%s, brought to %s\n", strings.Join(sources, ", "), p.Frame)
-	fmt.Fprintf(w, "  learn\t%s with %s: %s", p.Encoder.Component, p.Objective, p.fact("trained parameters"))
-	fmt.Fprintf(w, " parameters in %s, %s steps, %s each\n", p.fact("precision"), p.fact("steps"), p.fact("work of a step"))
+	learner := p.Encoder.Component
+	if p.Encoder.Weights != nil {
+		learner += " from " + p.Encoder.Weights.From
+	}
+	if p.Epochs == 0 { // as only an encoder with given weights may
+		fmt.Fprintf(w, "  take\t%s as it is, without learning\n", learner)
+	} else {
+		fmt.Fprintf(w, "  learn\t%s with %s: %s", learner, p.Objective, p.fact("trained parameters"))
+		fmt.Fprintf(w, " parameters in %s, %s steps, %s each\n", p.fact("precision"), p.fact("steps"), p.fact("work of a step"))
+	}
 	for _, t := range p.Tasks {
 		fmt.Fprintf(w, "  answer\t%s by %s, with %s labels\n", t.Name, t.Component, strings.Join(t.Labels, ", "))
 	}

@@ -71,7 +71,7 @@ func (j *Job) Steps() (perEpoch, total int) {
 // checkpoint and returns a fault of kind Interrupted.
 func Run(ctx context.Context, j *Job) error {
 	perEpoch, steps := j.Steps()
-	if perEpoch == 0 {
+	if perEpoch == 0 && j.Epochs > 0 {
 		return &fault.Error{Op: "train", Kind: fault.Data, Path: "train.batch",
 			What: fmt.Sprintf("a batch of %d is larger than the training split, which has %d objects", j.Batch, j.Source.Len()),
 			Do:   "lower train.batch, or give more data"}

@@ -51,8 +51,7 @@ func Load(path string, m *protocol.Model) (*Weights, error) {
 		return nil, err
 	}
 	w := &Weights{Prefix: prefix}
-	var missing, unexpected []string
-	var list fault.List
+	var missing, unexpected, misshapen []string
 	for _, p := range m.Parameters {
 		a, ok := file.arrays[prefix+p.Name]
 		if !ok {
@@ -60,7 +59,7 @@ func Load(path string, m *protocol.Model) (*Weights, error) {
 			continue
 		}
 		if !slices.Equal(a.shape, p.Shape) {
-			list = append(list, file.misfit("its array %s has the shape %v, and the encoder's %s has %v", prefix+p.Name, a.shape, p.Name, p.Shape))
+			misshapen = append(misshapen, fmt.Sprintf("%s %v instead of %v", p.Name, a.shape, p.Shape))
 			continue
 		}
 		values, err := a.values()
@@ -83,11 +82,14 @@ func Load(path string, m *protocol.Model) (*Weights, error) {
 			unexpected = append(unexpected, name)
 		}
 	}
-	if len(unexpected) > 0 {
-		list = slices.Insert(list, 0, file.misfit("the encoder does not have these %d arrays of it: %s", len(unexpected), strings.Join(unexpected, ", ")))
-	}
-	if len(missing) > 0 {
-		list = slices.Insert(list, 0, file.misfit("these %d arrays of the encoder are missing: %s", len(missing), strings.Join(missing, ", ")))
+	var list fault.List
+	for _, wrong := range []struct {
+		what  string
+		names []string
+	}{{"arrays of the encoder that it lacks", missing}, {"arrays that the encoder lacks", unexpected}, {"arrays of another shape than the encoder's", misshapen}} {
+		if n := len(wrong.names); n > 0 {
+			list = append(list, file.misfit("%s (%d): %s", wrong.what, n, strings.Join(wrong.names, ", ")))
+		}
 	}
 	if len(list) > 0 {
 		list[len(list)-1].Do = "choose the encoder, its fields, and the size and bands of samples, with which these weights were learned"

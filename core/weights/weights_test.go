@@ -111,7 +111,7 @@ func TestNamesAreFoundUnderAnyPrefix(t *testing.T) {
 		}
 	}
 	// Of an encoder and the copy that follows it, the one that learned; here with scales of the wrong shape.
-	if _, err := weights.Load(moco3, small(2)); err == nil || !strings.Contains(err.Error(), "module.base_encoder.bn1.bias has the shape [1]") {
+	if _, err := weights.Load(moco3, small(2)); err == nil || !strings.Contains(err.Error(), "bn1.bias [1] instead of [3]") {
 		t.Errorf("MoCo v3: %v", err)
 	}
 }
@@ -132,9 +132,9 @@ func TestMisfitsAreNamed(t *testing.T) {
 	}
 	for path, want := range map[string][]string{
 		file(t, filepath.Join(dir, "odd"), odd): {
-			"odd: these 2 arrays of the encoder are missing: bn1.bias, bn1.running_mean",
-			"odd: the encoder does not have these 2 arrays of it: encoder.layer9.bias, encoder.layer9.weight",
-			"odd: its array encoder.conv1.weight has the shape [3 5 2 2], and the encoder's conv1.weight has [3 2 2 2]",
+			"odd: arrays of the encoder that it lacks (2): bn1.bias, bn1.running_mean",
+			"odd: arrays that the encoder lacks (2): encoder.layer9.bias, encoder.layer9.weight",
+			"odd: arrays of another shape than the encoder's (1): conv1.weight [3 5 2 2] instead of [3 2 2 2]",
 		},
 		file(t, filepath.Join(dir, "two"), two):                                  {"several encoders in it fit, whose names begin with a. and b."},
 		file(t, filepath.Join(dir, "other"), map[string][]int64{"net.0.w": {1}}): {"none of its 1 arrays has a name of the encoder's: the first is net.0.w, and the encoder's bn1.bias"},
