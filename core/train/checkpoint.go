@@ -135,6 +135,10 @@ func (j *Job) save(step int, seconds float64) error {
 	if j.Checkpoints.good(step) != nil {
 		return nil
 	}
+	network := j.Network.State()
+	if err := j.sound(step, network); err != nil {
+		return err
+	}
 	state, err := j.Objective.State(context.Background())
 	if err != nil {
 		return err // the plugin's matter, not the disk's
@@ -142,7 +146,7 @@ func (j *Job) save(step int, seconds float64) error {
 	marks, err := j.Marks()
 	if err == nil {
 		err = j.Checkpoints.write(&checkpointState{Job: j.Checkpoints.Job, Step: step, Seconds: seconds, Marks: marks, Computed: j.Computed}, func(dir string) error {
-			if err := engine.WriteArrays(filepath.Join(dir, networkFile), j.Network.State(), nil); err != nil {
+			if err := engine.WriteArrays(filepath.Join(dir, networkFile), network, nil); err != nil {
 				return err
 			}
 			return plugin.WriteTensors(filepath.Join(dir, objectiveFile), state)

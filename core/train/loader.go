@@ -22,6 +22,7 @@ const LoaderBatches = ahead + 2
 type Batch struct {
 	Views  map[string][]float32 // by the program's name of the view: [batch, spatial…, bands]
 	Labels map[string][]float64 // by column: [batch], NaN where missing
+	Name   func(i int) string   // of a sample; nil where they have none
 
 	rows  []int
 	slots map[string]*plugin.Slot
@@ -126,6 +127,7 @@ func (l *Loader) Stop() { l.stop() }
 // room makes the memory of one batch.
 func (l *Loader) room() (*Batch, error) {
 	b := &Batch{rows: make([]int, l.Batch), slots: map[string]*plugin.Slot{}, Views: map[string][]float32{}, Labels: map[string][]float64{}}
+	b.Name = func(i int) string { return l.Store.ID(b.rows[i]) }
 	for name, p := range l.Views {
 		s, err := p.Slot(l.Batch)
 		if err != nil {

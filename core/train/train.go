@@ -8,6 +8,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -126,7 +127,7 @@ func Run(ctx context.Context, j *Job) error {
 			lastSave = time.Now()
 		}
 	}
-	return nil
+	return j.sound(steps, j.Network.Params())
 }
 
 // stopped ends a training on request, between two steps.
@@ -190,7 +191,7 @@ func (j *Job) step(ctx context.Context, step int, b *Batch) (*protocol.LossAnswe
 		return nil, err
 	}
 	if math.IsNaN(answer.Loss) || math.IsInf(answer.Loss, 0) {
-		return nil, j.diverged(step, "the loss is not a finite number")
+		return nil, j.diverged(step, b, "the loss is not finite")
 	}
 	for _, p := range j.Program.Passes {
 		if !p.Gradient {
@@ -207,21 +208,15 @@ func (j *Job) step(ctx context.Context, step int, b *Batch) (*protocol.LossAnswe
 		}
 	}
 	if err := j.Network.Step(engine.Optimiser{LR: j.Schedule.At(step), Momentum: j.Momentum, WeightDecay: j.Decay}); err != nil {
-		return nil, j.diverged(step, err.Error())
+		if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Diverged {
+			return nil, j.diverged(step, b, e.What)
+		}
+		return nil, err
 	}
 	if j.Program.Momentum > 0 {
 		j.Network.UpdateMomentum(j.Program.Momentum)
 	}
 	return answer, nil
-}
-
-func (j *Job) diverged(step int, what string) error {
-	e := &fault.Error{Op: "train", Kind: fault.Diverged, What: fmt.Sprintf("diverged in step %d: %s", step+1, what),
-		Do: "lower train.optimizer.sgd.lr, lengthen the warm-up, or look at the data for extreme values"}
-	if saved, dir, _ := j.Checkpoints.latest(); saved != nil {
-		e.Do += fmt.Sprintf("; the checkpoint of step %d is kept in %s", saved.Step, dir)
-	}
-	return e
 }
 
 // order is the keyed permutation in which a shuffled pass sees the batch, nil for the natural one: with the statistics of
