@@ -189,7 +189,7 @@ func TestNothingIsAllocatedInASteadyLoop(t *testing.T) {
 			p.SGD(0, 0, 0, w, w, w)
 			p.Fill(0, wide)
 		}
-		if got := testing.AllocsPerRun(5, step); got > 0 {
+		if got := steady(step); got > 0 {
 			t.Errorf("%v allocations in a step (bfloat16: %v), want none", got, half)
 		}
 	}

@@ -28,7 +28,7 @@ func TestTokensAllocateNothing(t *testing.T) {
 			p.Dropout(drop, 1, samples, x, y)
 		}
 		all()
-		if allocated := testing.AllocsPerRun(5, all); allocated != 0 {
+		if allocated := steady(all); allocated != 0 {
 			t.Errorf("%s: %v allocations", s.name, allocated)
 		}
 		p.Close()
