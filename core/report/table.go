@@ -8,7 +8,7 @@ import (
 
 // Table is the plain-text table of results that a run ends with: a line for each metric and number of labels, the learned
 // representation beside what it is held against. Width is that of the terminal (80 when it is not
-// positive); a table that is too wide first gives up the spreads of the baselines, then all spreads, then cuts names, those of arms last. The
+// positive); a table that is too wide first gives up the spreads of the baselines, then all spreads, then cuts names, those of arms last, and at the end leaves out the arms that are not always there. The
 // text ends with a line break; without results it is empty.
 func Table(results []run.TaskResult, width int) string {
 	if width <= 0 {
@@ -21,9 +21,19 @@ func Table(results []run.TaskResult, width int) string {
 	if len(all) == 0 {
 		return ""
 	}
+	text, fits := layout(all, shown(all), width)
+	if !fits { // the arms that are always there, then
+		text, _ = layout(all, shown(nil), width)
+		text += cut("more arms are in the report", width) + "\n"
+	}
+	return text
+}
+
+// layout writes the table with the arms at the given places, and says whether it is narrow enough.
+func layout(all []row, places []int, width int) (text string, fits bool) {
 	var table [][]string
-	for _, spreads := range []int{len(arms), 1, 0} {
-		table = cells(all, spreads)
+	for _, spreads := range []int{len(places), 1, 0} {
+		table = cells(all, places, spreads)
 		if total(widths(table), 2) <= width {
 			break
 		}
@@ -40,13 +50,14 @@ func Table(results []run.TaskResult, width int) string {
 	}
 	body := widths(table[1:])
 	for total(columns, gap) > width { // names of arms, the longest first
+		slack := func(c int) int { return columns[c] - max(body[c], 6) }
 		c := 3
 		for i := range columns[3:] {
-			if columns[3+i]-body[3+i] > columns[c]-body[c] {
+			if slack(3+i) > slack(c) {
 				c = 3 + i
 			}
 		}
-		if columns[c] <= max(body[c], 6) {
+		if slack(c) <= 0 {
 			break
 		}
 		columns[c]--
@@ -85,13 +96,12 @@ func Table(results []run.TaskResult, width int) string {
 		notes = append(notes, "± over draws of labels")
 	}
 	b.WriteString(cut(strings.Join(notes, "; "), width) + "\n")
-	return b.String()
+	return b.String(), total(columns, gap) <= width
 }
 
-// cells lays out the lines; spreads is how many arms, from the left, show theirs.
-func cells(all []row, spreads int) [][]string {
+// cells lays out the lines with the arms at the given places; spreads is how many of them, from the left, show theirs.
+func cells(all []row, columns []int, spreads int) [][]string {
 	head := []string{"task", "metric", "labels"}
-	columns := shown(all)
 	for _, a := range columns {
 		head = append(head, arms[a]+" ")
 	}

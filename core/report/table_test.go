@@ -62,6 +62,12 @@ func TestTableFitsItsWidth(t *testing.T) {
 		}
 		table := Table(results, width)
 		lines := strings.Split(strings.TrimRight(table, "\n"), "\n")
+		if lines[len(lines)-1] == "more arms are in the report" {
+			if width > 90 {
+				t.Fatalf("six arms have room in %d columns", width)
+			}
+			lines = lines[:len(lines)-1]
+		}
 		if want := 2 + 2*len(results) + 1; len(lines) != want {
 			t.Fatalf("%d lines, want %d:\n%s", len(lines), want, table)
 		}
