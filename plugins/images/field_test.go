@@ -250,6 +250,7 @@ func TestFormulas(t *testing.T) {
 	for text, want := range map[string]any{
 		"1 - b/2": 0.75, "-a*(b+1)": 4.5, "2*log10(1000)": math.Log10(1000) * 2, "pow(abs(a), 2)": 9.0, "min(a, 2) + max(a, 2)": -1.0,
 		"floor(x/3)": 6.0, "sqrt(a)": nil, "1/0": nil, "exp(0) + log(1)": 1.0, "1e-2": 0.01, "+3 - -a": 0.0,
+		"where(a < 0 || b > 9, x)": 20.0, "where(a > 0, x)": nil, "where(pow(10, 400) > 1, 1) + 1": 2.0,
 	} {
 		if got := value(text); got != want {
 			t.Errorf("%s is %v, not %v", text, got, want)
@@ -257,7 +258,7 @@ func TestFormulas(t *testing.T) {
 	}
 	for text, says := range map[string]string{
 		"1 -": "cannot be understood", "c": `has no column "c"`, "id": "holds no numbers", "a^2": "write pow(x, y)", "a > 1": "it is no number", "sin(a)": `no function "sin"`,
-		"sqrt(a, b)": "takes 1 numbers, not 2", "pow(a)": "takes 2 numbers, not 1", `"a"`: "is no number", "a[1]": "made of more than", "!a": "! is not known", "func() {}": "made of more than",
+		"sqrt(a, b)": "takes 1 arguments, not 2", "pow(a)": "takes 2 arguments, not 1", "where(a, b)": "it is no condition", `"a"`: "is no number", "a[1]": "made of more than", "!a": "! is not known", "func() {}": "made of more than",
 		"a % 2": "% is not known",
 	} {
 		_, err := fieldReader(t, fmt.Sprintf(`%s, catalogue: %q, size: 3, derived: v: %q`, smallBands, filepath.Join(root, "c.csv"), text)).Open()

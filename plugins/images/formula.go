@@ -149,15 +149,15 @@ func (c columns) call(t *ast.CallExpr) (formula, error) {
 	one, two := unary[name], ofTwo[name]
 	want := 1
 	switch {
-	case two != nil:
+	case two != nil || name == "where":
 		want = 2
 	case one == nil:
 		return nil, fmt.Errorf("there is no function %q, only %s", name, strings.Join(functions(), ", "))
 	}
 	if len(t.Args) != want {
-		return nil, fmt.Errorf("%s takes %d numbers, not %d", name, want, len(t.Args))
+		return nil, fmt.Errorf("%s takes %d arguments, not %d", name, want, len(t.Args))
 	}
-	x, err := c.compile(t.Args[0], false)
+	x, err := c.compile(t.Args[0], name == "where")
 	if err != nil {
 		return nil, err
 	}
@@ -168,10 +168,19 @@ func (c columns) call(t *ast.CallExpr) (formula, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(row int) float64 { return two(x(row), y(row)) }, nil
+	if two != nil {
+		return func(row int) float64 { return two(x(row), y(row)) }, nil
+	}
+	return func(row int) float64 {
+		if x(row) == 0 {
+			return math.NaN()
+		}
+		return y(row)
+	}, nil
 }
 
-func functions() (names []string) {
+func functions() []string {
+	names := []string{"where"}
 	for name := range unary {
 		names = append(names, name)
 	}
