@@ -58,7 +58,7 @@ func (p *Pool) convForward(g *Geometry, f *Forward, fit bool) {
 	s := &p.conv
 	s.x, s.w, s.bias, s.y, s.addend, s.relu = f.X, f.Packed, f.Bias, f.Y, f.Addend, f.ReLU
 	if m := &f.Moments; fit && m.Norm.Groups > 0 {
-		p.moments = moments{norm: m.Norm, shift: m.Shift, mean: m.Mean, variance: m.Variance}
+		p.moments = moments{norm: m.Norm, mean: m.Mean, variance: m.Variance}
 		s.moments = &p.moments
 	}
 	s.forward(g)

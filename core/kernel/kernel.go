@@ -13,7 +13,6 @@ type Forward struct {
 // Moments are the mean and biased variance of the outputs of a convolution, taken on the way for the batch norm after it.
 type Moments struct {
 	Norm           Norm
-	Shift          []float32 // [Channels], a guess of the means: squares are taken around it
 	Mean, Variance []float32 // [Groups, Channels]
 }
 
@@ -32,7 +31,6 @@ func (p *Pool) ConvForward(g Geometry, f Forward) {
 		if m.Norm.Channels != g.OutC || m.Norm.length() != g.OutLen() || g.Batch%m.Norm.Groups != 0 || !f.Addend.None() || f.ReLU {
 			panic("kernel: ConvForward: the moments are not of its outputs")
 		}
-		want(op, "shift", len(m.Shift), g.OutC)
 		wantStatistics(op, m.Norm, m.Mean, m.Variance)
 	}
 	p.begin()

@@ -5,13 +5,12 @@ import "unsafe"
 // moments takes the mean and variance of each output of a product while its tiles are still in registers, for the batch
 // norm that follows.
 //
-// Each task sums, for the outputs and the group of samples that it works on, deviations from a shift and their squares.
-// The shift is a guess of the mean, the running one, so that little is lost to rounding where the mean is far greater than
-// the deviation. Sums go to float64 every few tiles and are joined in the order of tasks: the result depends on the shape
-// alone.
+// Each task sums, for the outputs and the group of samples that it works on, deviations from a shift and their squares:
+// the mean of what it has summed before, so that little is lost to rounding where the mean is far greater than the
+// deviation. Every few tiles, and after the first of a group, the sums go to float64, about zero, and are joined in the
+// order of tasks: the result depends on the shape and the values alone.
 type moments struct {
 	norm           Norm
-	shift          []float32 // [Channels]
 	mean, variance []float32 // [Groups, Channels]
 }
 
@@ -35,7 +34,9 @@ type tally struct {
 	size  int // sums of one kind: outputs of the task, in whole panels
 	at    int // of the task's sums in p.sums
 	group int
-	count int // tiles in w.sums
+	count int  // tiles in w.sums
+	rows  int  // of those tiles
+	fresh bool // the shift knows nothing of the group yet
 }
 
 func (m *moments) begin(p *Pool, w *worker, s *sweep, g group, part, width int) tally {
@@ -43,17 +44,15 @@ func (m *moments) begin(p *Pool, w *worker, s *sweep, g group, part, width int) 
 		return tally{}
 	}
 	size := (g.last - g.first) * width
-	w.sums = grow(w.sums, 2*size)
+	w.sums, w.shift = grow(w.sums, 2*size), grow(w.shift, size)
 	clear(w.sums)
-	w.shift = grow(w.shift, size)
-	first := g.first * p.set.width
-	n := copy(w.shift, m.shift[first:min(first+size, s.outputs)])
-	clear(w.shift[n:])
-	return tally{on: true, w: w, p: p, s: s, width: width, size: size, at: 2 * m.norm.Groups * (s.parts*first + part*size)}
+	clear(w.shift)
+	at := 2 * m.norm.Groups * (s.parts*g.first*p.set.width + part*size)
+	return tally{on: true, fresh: true, w: w, p: p, s: s, width: width, size: size, at: at}
 }
 
 // tile is told of each tile before its sums are taken.
-func (t *tally) tile(tile, tiles int) {
+func (t *tally) tile(tile, tiles, rows int) {
 	if !t.on {
 		return
 	}
@@ -61,11 +60,16 @@ func (t *tally) tile(tile, tiles int) {
 	if !t.s.byPixel {
 		group = tile / (tiles / t.s.moments.norm.Groups)
 	}
-	if t.count == momentTiles || group != t.group {
+	if group != t.group {
 		t.flush()
+		clear(t.w.shift)
+		t.group, t.fresh = group, true
+	} else if t.count == momentTiles || t.count == 1 && t.fresh {
+		t.flush()
+		t.fresh = false
 	}
-	t.group = group
 	t.count++
+	t.rows += rows
 }
 
 // sums tells a tile of panel i of the task where its sums go.
@@ -75,13 +79,23 @@ func (t *tally) sums(a *productArgs, i int) {
 	}
 }
 
+// flush adds the sums to those in float64, about zero, and sets the shift to their mean.
 func (t *tally) flush() {
-	sums := t.p.sums[t.at+2*t.group*t.size:][:2*t.size]
-	for i, v := range t.w.sums {
-		sums[i] += float64(v)
+	if t.count == 0 {
+		return
+	}
+	all, n := t.p.sums[t.at+2*t.group*t.size:][:2*t.size], float64(t.rows)
+	for i := 0; i < t.size; i += t.width {
+		shift, sums, squares := t.w.shift[i:i+t.width], t.w.sums[2*i:2*i+t.width], t.w.sums[2*i+t.width:2*(i+t.width)]
+		for j, v := range shift {
+			c, sum := float64(v), float64(sums[j])
+			all[2*i+j] += sum + n*c
+			all[2*i+t.width+j] += float64(squares[j]) + c*(2*sum+n*c)
+			shift[j] = float32(c + sum/n)
+		}
 	}
 	clear(t.w.sums)
-	t.count = 0
+	t.count, t.rows = 0, 0
 }
 
 func (t *tally) end() {
@@ -106,7 +120,7 @@ func (m *moments) finish(p *Pool, s *sweep) {
 				}
 				sum, square = sum/n, square/n
 				i := group*m.norm.Channels + first + j
-				m.mean[i] = float32(float64(m.shift[first+j]) + sum)
+				m.mean[i] = float32(sum)
 				m.variance[i] = max(float32(square-sum*sum), 0)
 			}
 		}

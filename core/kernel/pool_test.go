@@ -167,7 +167,7 @@ func TestNothingIsAllocatedInASteadyLoop(t *testing.T) {
 		step := func() {
 			p.Pack(sums, g, w)
 			p.PackInputGradient(turned, g, sums)
-			p.ConvForward(g, Forward{X: x, Packed: packed, Y: y, Moments: Moments{n, s, s, s}})
+			p.ConvForward(g, Forward{X: x, Packed: packed, Y: y, Moments: Moments{n, s, s}})
 			p.ConvInputGradient(g, Backward{Dy: y, Packed: turned, Dx: x})
 			p.ConvWeightGradient(g, x, y, sums, scratch)
 			p.Unpack(w, g, sums)

@@ -219,7 +219,7 @@ func sweepTask(p *Pool, w *worker, task int) {
 					continue
 				}
 				if final {
-					tally.tile(tile, tiles)
+					tally.tile(tile, tiles, rows)
 				}
 				multiply := products[vecs][rows]
 				a.taps = int64(taps)

@@ -70,7 +70,6 @@ func init() {
 				m := &f.Moments
 				m.Mean, m.Variance = halves(s.out)
 				runningMean, runningVar := n.running(q, s)
-				m.Shift = runningMean
 				return func(b int) {
 					m.Norm, f.X, f.Y = s.rowsOf(b), x.array(b), out.array(b)
 					p.ConvForward(o.geometry(b), f)
