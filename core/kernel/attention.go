@@ -69,10 +69,10 @@ var softmaxRowsPortable = statLoop(2, func(a *rowArgs, s *[5][]float32, _ *[4][]
 	for _, v := range x {
 		top = max(top, v)
 	}
-	top *= scale
+	top = float32(top * scale) // as below, rounded before the difference: the greatest is 1 exactly, and what is kept is what was used
 	var sum float32
 	for i, v := range x {
-		y[i] = expNegative(float32(scale*v) - top) // rounded as top is, not fused: the greatest is 1 exactly
+		y[i] = expNegative(float32(scale*v) - top)
 		sum += y[i]
 	}
 	inverse := 1 / sum
