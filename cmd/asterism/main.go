@@ -115,7 +115,19 @@ diverged, 75 interrupted and resumable, 130 interrupted.`,
 	flags.StringVar(&a.runs, "runs", "runs", "folder of run directories")
 	c.AddCommand(a.runCommand(), a.vetCommand(), a.planCommand(), a.runsCommand(), a.reportCommand(), a.exportCommand(), a.benchCommand(), a.pluginCommand(), a.schemaCommand(), a.storeCommand(), a.versionCommand())
 	wrapUsage(c)
+	c.SetHelpCommand(helpCommand())
 	return c
+}
+
+// helpCommand is cobra's, but for a verb that there is not: that is an error of usage.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{Use: "help [VERB]", Short: "What a verb does, and its flags", RunE: func(c *cobra.Command, args []string) error {
+		verb, rest, err := c.Root().Find(args)
+		if err != nil || verb.HasSubCommands() && len(rest) > 0 {
+			return unknownVerb(verb, rest[0])
+		}
+		return verb.Help()
+	}}
 }
 
 // unknownVerb is the error for a verb that a command does not have.

@@ -85,7 +85,7 @@ func transposedTask(p *Pool, w *worker, task int) {
 	clear(w.panel)
 	w.rows = grow(w.rows, gradientPixels*gradientChannels)
 	g := &w.gradient
-	w.soon, w.listed = soon{}, listed{}
+	w.soon = soon{}
 	*g = gradientArgs{mask: p.set.mask(n), stride: int64(width)}
 	for k := 0; k < t.k; k += gradientPixels {
 		count := min(gradientPixels, t.k-k)

@@ -200,9 +200,10 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// begin takes the pool for an operation; the operation ends with p.mu.Unlock, and forgets the caller's slices.
+// begin takes the pool for an operation.
 func (p *Pool) begin() { p.mu.Lock() }
 
+// end forgets the caller's slices and gives the pool to the next operation.
 func (p *Pool) end() {
 	p.call = call{}
 	p.mu.Unlock()

@@ -245,7 +245,7 @@ func (p *page) head(f *files) {
 		if n := len(f.metrics); n > 0 {
 			p.Banner += fmt.Sprintf(" after training step %s", count(f.metrics[n-1].Step))
 		}
-		p.Banner += ". What it had made is below. Run " + again + " again to continue from its last checkpoint."
+		p.Banner += ". What it had made is below. Run " + again + " again to continue."
 	case "failed":
 		p.Banner = "This run failed. What it had made is below."
 		if m.Error != "" {

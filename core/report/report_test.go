@@ -229,7 +229,7 @@ func TestInterruptedRunIsReported(t *testing.T) {
 		os.RemoveAll(filepath.Join(dir, "tasks"))
 		edit(t, filepath.Join(dir, "manifest.json"), `"status": "done"`, `"status": "interrupted"`)
 	})
-	shows(t, page, "This run was interrupted after training step 1,196.", "to continue from its last checkpoint",
+	shows(t, page, "This run was interrupted after training step 1,196.", "again to continue.",
 		"No task has been answered yet, so there are no results.", "Not answered yet: there is no tasks/morphology/result.json.")
 	reporttest.CheckInBrowser(t, path, "morphology")
 }

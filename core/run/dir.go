@@ -241,7 +241,8 @@ func List(root string) ([]Manifest, error) {
 	return runs, nil
 }
 
-// Find gives the directory of the run that a user names: a path, an id in root, the name of an experiment (its newest run), or
+// Find gives the directory of the run that a user names: a path, an id in root, the name of an
+// experiment (its newest run), or the beginning or end of an id that no other run has.
 func Find(root, name string) (string, error) {
 	for _, path := range []string{name, filepath.Join(root, name)} {
 		if _, err := os.Stat(filepath.Join(path, manifestFile)); err == nil {
