@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"asterism":  func() { os.Exit(Main()) },
 		"badplugin": badplugin,
+		"samebits":  sameRepresentations,
 	})
 }
 

@@ -30,6 +30,8 @@ type Options struct {
 	Progress func(done, total int)
 	// From names the sources in errors and notices, in their order.
 	From []plugin.Ref
+	// MayBeEmpty makes it no error that nothing can be used: then dir holds no store, and the report says so.
+	MayBeEmpty bool
 
 	batchBytes, shardBytes int64 // 0: 4 MiB, 1 GiB
 }
@@ -140,6 +142,9 @@ func Ingest(ctx context.Context, dir string, sources []Source, f Frame, o Option
 	report.Notices = append(report.Notices, l.notices...)
 	for _, n := range in.tally.notices {
 		report.Notices = append(report.Notices, *n)
+	}
+	if in.kept == 0 && o.MayBeEmpty {
+		return report, nil
 	}
 	if in.kept == 0 {
 		return nil, &fault.Error{Op: "ingest", Kind: fault.Data, Path: "data.sources", What: fmt.Sprintf("none of %d records can be used: %s", total, in.tally.sum()),

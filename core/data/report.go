@@ -10,6 +10,9 @@ import (
 	"github.com/asterism-ssl/asterism/core/plugin"
 )
 
+// BadFile names every record that was left out: a line of JSON with source, where, index, id and reason.
+const BadFile = "bad.jsonl"
+
 // Report says what Ingest kept and what a user should know of.
 type Report struct {
 	Kept    int      `json:"kept"`
@@ -84,7 +87,7 @@ func (t *tally) leaveOut(source, index int, id, reason string) error {
 	t.bad[source]++
 	t.total++
 	if t.list == nil {
-		f, err := os.Create(filepath.Join(t.dir, "bad.jsonl"))
+		f, err := os.Create(filepath.Join(t.dir, BadFile))
 		if err != nil {
 			return err
 		}

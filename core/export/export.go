@@ -12,21 +12,17 @@ package export
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/asterism-ssl/asterism/core/engine"
-	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/run"
 	"github.com/asterism-ssl/asterism/core/safetensors"
-	"github.com/asterism-ssl/asterism/core/weights"
+	"github.com/asterism-ssl/asterism/core/trained"
 )
 
 // Encoder is an encoder with its weights.
@@ -58,70 +54,27 @@ const prefix = "encoder."
 //	views.eval        what was done to stored samples before they entered the encoder, in JSON
 //	precision         in which products were computed when it learned
 func Open(ctx context.Context, host *plugin.Host, dir string) (*Encoder, error) {
-	manifest, err := run.ReadManifest(dir)
+	e, err := trained.Open(ctx, host, dir)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := os.Stat(filepath.Join(dir, weights.File)); errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault.Error{Op: "export", Kind: fault.Config, What: fmt.Sprintf("the run %s has no weights: it is %s", manifest.ID, manifest.Status), Do: "run its experiment to the end: asterism run " + manifest.Experiment}
-	}
-	var plan run.Plan
-	if err := run.ReadJSON(filepath.Join(dir, "plan.json"), &plan); err != nil {
-		return nil, damaged(dir, err)
 	}
 	var resolved struct {
 		Views map[string]json.RawMessage
 		Train struct{ Precision string }
 	}
 	if err := run.ReadJSON(filepath.Join(dir, "resolved.json"), &resolved); err != nil {
-		return nil, damaged(dir, err)
-	}
-	sample := plan.Frame
-	for _, v := range plan.Views {
-		if v.Name == "eval" && len(v.Links) > 0 {
-			sample = v.Links[len(v.Links)-1].Leaves
-		}
-	}
-	component, config, err := weights.EncoderOf(filepath.Join(dir, weights.File))
-	if err != nil {
-		return nil, damaged(dir, err)
-	}
-	if len(sample.Shape) == 0 {
-		return nil, damaged(dir, errors.New("the shape of its samples is not recorded"))
-	}
-	m, err := host.Encoder(ctx, plugin.Ref{Name: component, Config: config, Path: "encoder"}, sample.Shape)
-	if err != nil {
-		return nil, err
-	}
-	graph, err := model.Check(m)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.EqualFunc(graph.Layers, plan.Encoder.Layers, func(l *model.Layer, p run.PlanLayer) bool {
-		return l.Name == p.Name && string(l.Kind) == p.Op
-	}) {
-		return nil, &fault.Error{Op: "export", Kind: fault.Plugin, Plugin: component,
-			What: "the installed plugin describes another network than the one that learned in " + dir,
-			Do:   fmt.Sprintf("use the plugin's version of that run, %s", manifest.Plugins[strings.Split(component, ".")[0]])}
-	}
-	w, err := weights.Load(dir, m)
-	if err != nil {
-		return nil, err
+		return nil, trained.Damaged(dir, err)
 	}
 	text := func(v any) string {
 		b, _ := json.Marshal(v) // shapes and names
 		return string(b)
 	}
-	return &Encoder{Component: component, Graph: graph, Arrays: w.Arrays, Metadata: map[string]string{
-		"experiment": manifest.Name, "run": manifest.ID, "asterism": manifest.Version,
-		"encoder": text(map[string]json.RawMessage{component: config}),
-		"input":   text(bandsFirst(sample.Shape)), "bands": text(sample.Bands), "flux": sample.Flux,
+	return &Encoder{Component: e.Component, Graph: e.Graph, Arrays: e.Weights, Metadata: map[string]string{
+		"experiment": e.Run.Name, "run": e.Run.ID, "asterism": e.Run.Version,
+		"encoder": text(map[string]json.RawMessage{e.Component: e.Config}),
+		"input":   text(bandsFirst(e.Sample.Shape)), "bands": text(e.Sample.Bands), "flux": e.Sample.Flux,
 		"views.eval": string(resolved.Views["eval"]), "precision": resolved.Train.Precision,
 	}}, nil
-}
-
-func damaged(dir string, err error) error {
-	return &fault.Error{Op: "export", Kind: fault.Data, What: "the run directory " + dir + " is not whole", Err: err, Do: "copy it again, or run its experiment again"}
 }
 
 // bandsFirst is a shape of ours in PyTorch's order.

@@ -102,6 +102,11 @@ func NewInference(e engine.Engine, encoder *protocol.Model, o engine.Options) (*
 	return &Inference{Width: int(model.Size(network.TapShape(evalTap))), network: network}, nil
 }
 
+// SetWeights puts the weights of an encoder on the network, named as in a run's: others than its own are left out.
+func (i *Inference) SetWeights(arrays []engine.Array) error {
+	return i.network.SetParams(encoderOnly(arrays))
+}
+
 // Represent computes the representations [n, Width] of n samples, at most the batch of the options.
 func (i *Inference) Represent(samples []float32, n int, representations []float32) error {
 	copy(i.network.Input(evalPass), samples)
@@ -129,7 +134,7 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 		if err != nil {
 			return nil, err
 		}
-		if err := inference.network.SetParams(encoderOnly(arrays)); err != nil {
+		if err := inference.SetWeights(arrays); err != nil {
 			return nil, err
 		}
 	}

@@ -153,6 +153,9 @@ func (f *Flow) stages(ctx context.Context) error {
 	if err := f.measure(ctx, w); err != nil {
 		return err
 	}
+	if err := f.keepInputs(w); err != nil {
+		return err
+	}
 	if err := f.train(ctx, w); err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (f *Flow) ask(ctx context.Context, w *work, q *question, dir string) (*run.
 				if err := ctx.Err(); err != nil {
 					return nil, err
 				}
-				first := a.name == run.Learned && draw == 0 && labels == largest(q.task.Labels)
+				first := a.name == run.Learned && draw == 0 && labels == MostLabels(q.task.Labels)
 				answer, err := f.once(ctx, w, q, a.of, rows, dir, first)
 				if err != nil {
 					return nil, err
@@ -157,29 +157,34 @@ func (q *question) draws(labels string) int {
 	return q.task.Draws
 }
 
-// draw picks labelled training rows: those with the smallest keyed numbers, so that a larger draw contains the smaller
-// one and another object in the data moves none.
+// draw picks labelled training rows.
 func (f *Flow) draw(w *work, q *question, labels string, draw int) []int {
 	n, err := strconv.Atoi(labels)
 	if err != nil {
 		return q.fit
 	}
-	k := key.New(f.x.Seed, "labels")
+	return Draw(f.x.Seed, draw, q.fit, n, w.store.Sample)
+}
+
+// Draw picks n of the rows that have labels: those with the smallest keyed numbers, so that a larger draw contains the
+// smaller one and another object in the data moves none.
+func Draw(seed uint64, draw int, rows []int, n int, sample func(row int) uint64) []int {
+	k := key.New(seed, "labels")
 	type lot struct {
 		row    int
 		number uint64
 	}
-	lots := make([]lot, len(q.fit))
-	for i, r := range q.fit {
-		lots[i] = lot{r, k.At(uint64(draw), w.store.Sample(r)).Uint64()}
+	lots := make([]lot, len(rows))
+	for i, r := range rows {
+		lots[i] = lot{r, k.At(uint64(draw), sample(r)).Uint64()}
 	}
 	sort.Slice(lots, func(i, j int) bool { return lots[i].number < lots[j].number })
-	rows := make([]int, n)
-	for i := range rows {
-		rows[i] = lots[i].row
+	drawn := make([]int, n)
+	for i := range drawn {
+		drawn[i] = lots[i].row
 	}
-	slices.Sort(rows)
-	return rows
+	slices.Sort(drawn)
+	return drawn
 }
 
 // once fits, predicts and scores on one set of representations; keep leaves state and predictions in dir.
@@ -306,8 +311,8 @@ func matrix(name string, values []float32, width int) plugin.Tensor {
 	return plugin.Tensor{Name: name, Shape: []int64{int64(len(values) / width), int64(width)}, F32: values}
 }
 
-// largest is the number of labels whose figures are shown: all, or the most.
-func largest(labels []string) string {
+// MostLabels is the number of labels whose figures are shown and whose state is kept, of the first draw: all, or the most.
+func MostLabels(labels []string) string {
 	best, most := labels[0], -1
 	for _, l := range labels {
 		n, err := strconv.Atoi(l)

@@ -106,7 +106,7 @@ func (o *outgoing) place(t Tensor) (*protocol.NamedTensor, error) {
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, What: fmt.Sprintf("the tensor %q cannot be sent", t.Name), Err: err}
 	}
-	return &protocol.NamedTensor{Name: t.Name, Tensor: m, Categories: t.Categories}, nil
+	return &protocol.NamedTensor{Name: t.Name, Tensor: m, Categories: t.Categories, Fitted: t.Fitted}, nil
 }
 
 func place[T protocol.Number](o *outgoing, values []T, shape []int64) (*protocol.Tensor, error) {
@@ -163,7 +163,7 @@ func (c *configured) incoming(m *memory, slot *protocol.Slot, answer []*protocol
 		if err := inside(n.GetTensor(), slot); err != nil {
 			return nil, c.broken("the component answered with %v for %q", err, n.GetName())
 		}
-		t := Tensor{Name: n.Name, Shape: append([]int64{}, n.Tensor.Shape...), Categories: n.Categories}
+		t := Tensor{Name: n.Name, Shape: append([]int64{}, n.Tensor.Shape...), Categories: n.Categories, Fitted: n.Fitted}
 		var err error
 		switch n.Tensor.Dtype {
 		case protocol.DType_F32:

@@ -41,5 +41,6 @@ type Tensor struct {
 	F64        []float64
 	I64        []int64
 	U8         []byte
-	Categories []string
+	Categories []string // where the values are indices into a list of names
+	Fitted     bool     // of a prediction: the values are rows of what Fit was given
 }

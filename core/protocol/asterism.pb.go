@@ -985,6 +985,7 @@ type NamedTensor struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Tensor        *Tensor                `protobuf:"bytes,2,opt,name=tensor,proto3" json:"tensor,omitempty"`
 	Categories    []string               `protobuf:"bytes,3,rep,name=categories,proto3" json:"categories,omitempty"` // where the values are indices into a list of names
+	Fitted        bool                   `protobuf:"varint,4,opt,name=fitted,proto3" json:"fitted,omitempty"`        // of a task's prediction: the values are rows of what Fit was given
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1038,6 +1039,13 @@ func (x *NamedTensor) GetCategories() []string {
 		return x.Categories
 	}
 	return nil
+}
+
+func (x *NamedTensor) GetFitted() bool {
+	if x != nil {
+		return x.Fitted
+	}
+	return false
 }
 
 type SampleFacts struct {
@@ -6381,13 +6389,14 @@ const file_asterism_proto_rawDesc = "" +
 	"\x04Slot\x12\x14\n" +
 	"\x05arena\x18\x01 \x01(\rR\x05arena\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\"n\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\"\x86\x01\n" +
 	"\vNamedTensor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x06tensor\x18\x02 \x01(\v2\x13.asterism.v1.TensorR\x06tensor\x12\x1e\n" +
 	"\n" +
 	"categories\x18\x03 \x03(\tR\n" +
-	"categories\"\x95\x01\n" +
+	"categories\x12\x16\n" +
+	"\x06fitted\x18\x04 \x01(\bR\x06fitted\"\x95\x01\n" +
 	"\vSampleFacts\x12\x14\n" +
 	"\x05shape\x18\x01 \x03(\x03R\x05shape\x12\x14\n" +
 	"\x05bands\x18\x02 \x03(\tR\x05bands\x12%\n" +

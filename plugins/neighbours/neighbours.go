@@ -71,7 +71,7 @@ func (s *search) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error)
 	rows, top := x.Shape[0], min(s.Top, state[0].Shape[0])
 	row, similarity := sdk.Nearest(width, state[0].F32, sdk.UnitRows(x.F32, width), top)
 	return []sdk.Tensor{
-		{Name: "neighbour", Shape: []int{rows, top}, I64: row},
+		{Name: "neighbour", Shape: []int{rows, top}, I64: row, Fitted: true},
 		{Name: "similarity", Shape: []int{rows, top}, F32: similarity},
 	}, nil
 }

@@ -69,7 +69,8 @@ type Tensor struct {
 	F32        []float32
 	F64        []float64
 	I64        []int64
-	Categories []string
+	Categories []string // where the values are indices into a list of names
+	Fitted     bool     // of a prediction: the values are rows of what Fit was given
 }
 
 // Step is one step of training as an objective sees it.

@@ -8,3 +8,7 @@ import "github.com/asterism-ssl/asterism/core/kernel/nearest"
 func Nearest(width int, rows, queries []float32, top int) (row []int64, product []float32) {
 	return nearest.Search(pool(), width, rows, queries, top)
 }
+
+// UnitRows gives the rows of x [rows, width] divided by their Euclidean length, so that their products are cosines. A row
+// of zeros, or one that is not finite, becomes zeros: it is like nothing.
+func UnitRows(x []float32, width int) []float32 { return nearest.UnitRows(x, width) }

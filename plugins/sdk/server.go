@@ -309,14 +309,14 @@ func (r *room) tensors(answer []Tensor, promised string) ([]*protocol.NamedTenso
 		if !ok {
 			return nil, fmt.Errorf("the tensor %q does not fit: the answer is larger than %s said", a.Name, promised)
 		}
-		named = append(named, &protocol.NamedTensor{Name: a.Name, Tensor: t, Categories: a.Categories})
+		named = append(named, &protocol.NamedTensor{Name: a.Name, Tensor: t, Categories: a.Categories, Fitted: a.Fitted})
 	}
 	return named, nil
 }
 
 // given gives a tensor of the host as authors see it.
 func (c *call) given(n *protocol.NamedTensor, write bool) (Tensor, error) {
-	a := Tensor{Name: n.GetName(), Categories: n.GetCategories()}
+	a := Tensor{Name: n.GetName(), Categories: n.GetCategories(), Fitted: n.GetFitted()}
 	for _, d := range n.GetTensor().GetShape() {
 		a.Shape = append(a.Shape, int(d))
 	}

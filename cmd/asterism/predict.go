@@ -1,0 +1,242 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/asterism-ssl/asterism/core/engine/native"
+	"github.com/asterism-ssl/asterism/core/experiment"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/predict"
+	"github.com/asterism-ssl/asterism/core/run"
+)
+
+func (a *app) predictCommand() *cobra.Command {
+	var sets []string
+	var images, out string
+	var threads, nearest int
+	var noTasks bool
+	c := &cobra.Command{
+		Use: "predict RUN", Short: "What a run says of new data: predictions, representations, the most similar training objects",
+		Long: `Predict brings new objects through the frame, the eval views and the encoder of a run, asks the run's tasks about them, and
+finds the training objects that are most like them; the distance is 1 − cosine. It needs the run directory, which may have
+been copied from elsewhere, and not the data that it learned from. Objects stream through: there may be any number of them.
+Those that cannot be used are left out and, with --out, listed in a file beside it.
+
+--out NAME.csv writes a column for every value; --out NAME.arrow writes Arrow, with the representations. Without --out the
+CSV goes to standard output.`,
+		Example: `  asterism predict efigi --images new-galaxies --out p.csv
+  asterism predict runs/efigi-1a2b3c4d --set 'data.sources=[{"images.folder": {root: "new", table: "new.csv"}}]' --out p.arrow`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			for _, set := range sets {
+				if !strings.HasPrefix(strings.TrimSpace(set), "data.sources") {
+					return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--set %s changes more than the data", set), Do: "a run is used as it learned: set data.sources, or something in it, only"}
+				}
+			}
+			if images != "" && len(sets) > 0 {
+				return &fault.Error{Kind: fault.Config, What: "--images and --set both say where the data are", Do: "give one of them"}
+			}
+			if images == "" && len(sets) == 0 {
+				return &fault.Error{Kind: fault.Config, What: "there are no data to predict for", Do: "give --images FOLDER, or --set data.sources=…"}
+			}
+			if nearest < 0 {
+				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--nearest %d is negative", nearest), Do: "give 0 for none"}
+			}
+			u, err := a.use(c, args[0], images, sets, threads)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, u.close()) }()
+			u.progress.Stage("predict", "objects through the encoder of "+filepath.Base(u.dir))
+			p, err := predict.Open(c.Context(), u.x, u.dir, predict.Options{Host: u.host, Engine: native.New(), Threads: threads, Nearest: nearest, Tasks: !noTasks,
+				Note: u.progress.Note})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, p.Close()) }()
+			return a.predict(c, p, u.x.Data.Sources, out, u.progress)
+		},
+	}
+	c.Flags().StringVar(&images, "images", "", "folder of images to predict for, read as the run's own images were")
+	c.Flags().StringArrayVar(&sets, "set", nil, "the data to predict for: data.sources=[…], or a field in the run's own, data.sources.0.…=VALUE")
+	c.Flags().StringVar(&out, "out", "", "file to write, .csv or .arrow (default: CSV to standard output)")
+	c.Flags().IntVar(&nearest, "nearest", 5, "training objects to name for each object (0: none)")
+	c.Flags().BoolVar(&noTasks, "no-tasks", false, "do not ask the run's tasks")
+	c.Flags().IntVar(&threads, "threads", 0, "processors to use; results do not depend on it (0: all)")
+	return c
+}
+
+// predict writes what is predicted, and a whole file or none.
+func (a *app) predict(c *cobra.Command, p *predict.Predictor, sources []experiment.Component, out string, progress *run.Progress) error {
+	objects, list := 0, &badList{path: out + ".bad.jsonl"}
+	write := func(to io.Writer) error {
+		w := predict.NewCSV(to)
+		if strings.EqualFold(filepath.Ext(out), ".arrow") {
+			w = predict.NewArrow(to)
+		}
+		err := p.Run(c.Context(), sources, predict.Visitor{
+			Batch: func(b *predict.Batch) error {
+				objects += len(b.IDs)
+				progress.Update(objects, 0)
+				return w.Write(b)
+			},
+			Bad: func(b predict.Bad) error {
+				if out == "" {
+					progress.Note(fmt.Sprintf("left out: %s: %s", b.ID, b.Reason))
+				}
+				return list.add(b)
+			},
+		})
+		if err != nil {
+			return err
+		}
+		return w.Close()
+	}
+	if out == "" {
+		err := write(a.out)
+		progress.Done("")
+		return err
+	}
+	if err := list.begin(); err != nil {
+		return err
+	}
+	defer list.end()
+	if err := whole(out, write); err != nil {
+		return err
+	}
+	progress.Done("")
+	if err := list.keep(); err != nil {
+		return err
+	}
+	if a.json {
+		said := map[string]any{"run": p.Dir, "file": out, "objects": objects, "left_out": list.n}
+		if list.n > 0 {
+			said["bad"] = list.path
+		}
+		return a.writeJSON(said)
+	}
+	fmt.Fprintf(a.out, "%s: %d objects\n", out, objects)
+	if list.n > 0 {
+		fmt.Fprintf(a.out, "left out: %d, named with the reasons in %s\n", list.n, list.path)
+	}
+	return nil
+}
+
+// badList is the file that names what was left out; there is none where nothing was.
+type badList struct {
+	path string
+	file *os.File // nil: standard output is written, which has no file beside it
+	n    int
+}
+
+func (l *badList) begin() (err error) {
+	l.file, err = os.CreateTemp(filepath.Dir(l.path), ".bad-*")
+	return unwritable(l.path, err)
+}
+
+func (l *badList) add(b predict.Bad) error {
+	l.n++
+	if l.file == nil {
+		return nil
+	}
+	return unwritable(l.path, json.NewEncoder(l.file).Encode(b))
+}
+
+// keep gives the file its name, and removes that of an earlier time.
+func (l *badList) keep() error {
+	if l.n == 0 {
+		if err := os.Remove(l.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return unwritable(l.path, err)
+		}
+		return nil
+	}
+	return unwritable(l.path, errors.Join(l.file.Chmod(0o644), os.Rename(l.file.Name(), l.path)))
+}
+
+func (l *badList) end() {
+	l.file.Close()
+	os.Remove(l.file.Name()) // nothing, where it was kept
+}
+
+// whole writes a file that is there when it is complete, and not before.
+func whole(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".writing-*")
+	if err != nil {
+		return unwritable(path, err)
+	}
+	err = write(f)
+	if closed := f.Close(); err == nil {
+		err = unwritable(path, closed)
+	}
+	if err == nil {
+		err = unwritable(path, errors.Join(os.Chmod(f.Name(), 0o644), os.Rename(f.Name(), path)))
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+func unwritable(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Resource, What: "cannot write " + path, Err: err, Do: "name a file in a folder that is there and that has room"}
+}
+
+// used is a run directory with what it takes to use it.
+type used struct {
+	dir      string
+	x        *experiment.Experiment // of the run, with the sets of the command line
+	host     *plugin.Host
+	progress *run.Progress
+}
+
+// use opens the experiment of a run as it was resolved, so that neither its file nor its tags are needed; its data are
+// those of a folder of images, or as the sets say.
+func (a *app) use(c *cobra.Command, name, images string, sets []string, threads int) (*used, error) {
+	if err := run.CheckProgressMode(a.progress); err != nil {
+		return nil, err
+	}
+	if err := machine(threads); err != nil {
+		return nil, err
+	}
+	dir, err := run.Find(a.runs, name)
+	if err != nil {
+		return nil, err
+	}
+	resolved := filepath.Join(dir, "resolved.json")
+	if images != "" {
+		own, _, err := a.load(resolved, &experimentFlags{})
+		if err != nil {
+			return nil, err
+		}
+		set, err := predict.Folder(own, images)
+		if err != nil {
+			return nil, err
+		}
+		sets = []string{set}
+	}
+	x, r, err := a.load(resolved, &experimentFlags{sets: sets})
+	if err != nil {
+		return nil, err
+	}
+	u := &used{dir: dir, x: x, progress: run.NewProgress(a.err, a.progress)}
+	interruptible(c, u.progress.Note)
+	u.host = newHost(r, u.progress, threads)
+	return u, nil
+}
+
+func (u *used) close() error {
+	u.progress.Close()
+	return u.host.Close()
+}
