@@ -24,7 +24,6 @@ import (
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/flow"
-	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -38,6 +37,7 @@ type Options struct {
 	Engine  engine.Engine
 	Threads int          // 0: all processors
 	Nearest int          // how many training objects are looked for; 0: none
+	Picture bool         // whether batches have pictures
 	Tasks   bool         // whether the run's tasks are asked
 	Note    func(string) // is told what a user should know; may be nil
 	Each    func(n int)  // is told how many records have been read; may be nil
@@ -46,9 +46,9 @@ type Options struct {
 // Predictor is a run, opened for use.
 type Predictor struct {
 	Options
-	Dir     string
-	Width   int // of a representation
-	Objects *run.Objects
+	Dir   string
+	Width int    // of a representation
+	Index *Index // of the run's objects; nil where none are looked for
 
 	x         *experiment.Experiment
 	inputs    run.Inputs
@@ -57,8 +57,6 @@ type Predictor struct {
 	batch     int
 	inference *flow.Inference
 	tasks     []*task
-	pool      *kernel.Pool
-	known     *Table // representations of the run's objects; nil where none are looked for
 }
 
 // task is a question of the run with what it learned.
@@ -83,9 +81,6 @@ func Open(ctx context.Context, x *experiment.Experiment, dir string, o Options) 
 		}
 	}()
 	if err := run.ReadJSON(filepath.Join(dir, run.InputsFile), &p.inputs); err != nil {
-		return nil, trained.Damaged(dir, err)
-	}
-	if p.Objects, err = run.ReadObjects(filepath.Join(dir, run.ObjectsFile)); err != nil {
 		return nil, trained.Damaged(dir, err)
 	}
 	const view = "eval"
@@ -122,10 +117,14 @@ func Open(ctx context.Context, x *experiment.Experiment, dir string, o Options) 
 		}
 	}
 	if o.Nearest > 0 {
-		p.pool = kernel.NewPool(o.Threads)
-		p.known, err = OpenTable(dir, p.Width, len(p.Objects.IDs), func(row int) bool { return p.Objects.Parts[row] == run.Train })
+		if p.Index, err = OpenIndex(dir, o.Threads, true); err != nil {
+			return nil, err
+		}
+		if w := p.Index.Width(); w != p.Width {
+			return nil, trained.Damaged(dir, fmt.Errorf("its representations have %d values, and its encoder gives %d", w, p.Width))
+		}
 	}
-	return p, err
+	return p, nil
 }
 
 // openTasks reads what each task learned.
@@ -168,11 +167,8 @@ func (p *Predictor) Close() error {
 	if p.inference != nil {
 		err = errors.Join(err, p.inference.Close())
 	}
-	if p.known != nil {
-		err = errors.Join(err, p.known.Close())
-	}
-	if p.pool != nil {
-		p.pool.Close()
+	if p.Index != nil {
+		err = errors.Join(err, p.Index.Close())
 	}
 	return err
 }
@@ -184,6 +180,7 @@ type Batch struct {
 	Representations []float32       // [objects, Width]
 	Columns         []plugin.Tensor // what the tasks predict, [objects] or [objects, k], called task.column
 	Texts           []TextColumn    // predictions that are objects of the run
+	Pictures        [][]byte        // [objects] PNG, of what is in the frame; nil: none
 	Nearest         []string        // [objects, k] ids of training objects, nearest first; "" where there are fewer
 	Distance        []float32       // [objects, k] from them: 1 − cosine
 }
@@ -238,11 +235,15 @@ func (p *Predictor) ask(ctx context.Context, b *Batch) error {
 // fitted gives the ids of rows of what a task was fitted on.
 func (p *Predictor) fitted(t *task, labels []string, c plugin.Tensor) ([]string, error) {
 	if t.ids == nil {
+		objects, err := p.objects()
+		if err != nil {
+			return nil, err
+		}
 		var rows []int
-		for row, part := range p.Objects.Parts {
+		for row, part := range objects.Parts {
 			has := part == run.Train
 			for _, name := range labels {
-				column, ok := p.Objects.Column(name)
+				column, ok := objects.Column(name)
 				has = has && ok && !math.IsNaN(column.Values[row])
 			}
 			if has {
@@ -253,10 +254,10 @@ func (p *Predictor) fitted(t *task, labels []string, c plugin.Tensor) ([]string,
 			return nil, trained.Damaged(p.Dir, fmt.Errorf("the task %s learned from %d objects, and %s has %d", t.Name, t.rows, run.ObjectsFile, len(rows)))
 		}
 		if t.rows < len(rows) {
-			rows = flow.Draw(p.x.Seed, 0, rows, t.rows, func(row int) uint64 { return key.Sample(p.Objects.IDs[row]) })
+			rows = flow.Draw(p.x.Seed, 0, rows, t.rows, func(row int) uint64 { return key.Sample(objects.IDs[row]) })
 		}
 		for _, row := range rows {
-			t.ids = append(t.ids, p.Objects.IDs[row])
+			t.ids = append(t.ids, objects.IDs[row])
 		}
 	}
 	text := make([]string, len(c.I64))
@@ -269,17 +270,32 @@ func (p *Predictor) fitted(t *task, labels []string, c plugin.Tensor) ([]string,
 	return text, nil
 }
 
+// objects are those of the run.
+func (p *Predictor) objects() (*run.Objects, error) {
+	if p.Index != nil {
+		return p.Index.Objects, nil
+	}
+	o, err := run.ReadObjects(filepath.Join(p.Dir, run.ObjectsFile))
+	if err != nil {
+		return nil, trained.Damaged(p.Dir, err)
+	}
+	return o, nil
+}
+
 // compare finds the nearest training objects.
 func (p *Predictor) compare(b *Batch) {
-	if p.known == nil {
+	if p.Index == nil {
 		return
 	}
-	rows, cosines := p.known.Search(p.pool, b.Representations, p.Nearest)
-	b.Nearest, b.Distance = make([]string, len(rows)), make([]float32, len(rows))
-	for i, row := range rows {
-		b.Distance[i] = float32(math.NaN())
-		if row >= 0 {
-			b.Nearest[i], b.Distance[i] = p.Objects.IDs[row], 1-cosines[i]
+	all := p.Index.like(b.Representations, p.Nearest)
+	k := min(p.Nearest, len(p.Index.Objects.IDs))
+	b.Nearest, b.Distance = make([]string, len(all)*k), make([]float32, len(all)*k)
+	for i, found := range all {
+		for j := range k {
+			b.Distance[i*k+j] = float32(math.NaN())
+			if j < len(found) {
+				b.Nearest[i*k+j], b.Distance[i*k+j] = found[j].ID, 1-found[j].Cosine
+			}
 		}
 	}
 }

@@ -186,6 +186,16 @@ func (s *stream) chunk(ctx context.Context, c experiment.Component, w window) er
 			return err
 		}
 	}
+	if s.Picture {
+		pictures := newPictures(store)
+		for _, r := range rows {
+			picture, err := pictures.PNG(r)
+			if err != nil {
+				return err
+			}
+			b.Pictures = append(b.Pictures, picture)
+		}
+	}
 	if err := s.ask(ctx, b); err != nil {
 		return s.interrupted(ctx, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,11 +12,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/asterism-ssl/asterism/core/kernel/nearest"
-	"github.com/asterism-ssl/asterism/core/trained"
 )
 
-// Table is the representations of a run, mapped into memory where they lie.
-type Table struct {
+// table is the representations of a run, mapped into memory where they lie.
+type table struct {
 	nearest.Table
 	mapped []byte
 }
@@ -25,33 +23,31 @@ type Table struct {
 // representationsFile is that of a run directory.
 const representationsFile = "representations.arrow"
 
-// OpenTable maps the representations of a run of so many objects. Rows for which keep is false are never found; nil: all
-// are.
-func OpenTable(dir string, width, rows int, keep func(row int) bool) (t *Table, err error) {
-	path := filepath.Join(dir, representationsFile)
+// openTable maps the representations of so many objects. Rows for which keep is false are never found; nil: all are.
+func openTable(path string, rows int, keep func(row int) bool) (t *table, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, trained.Damaged(dir, err)
+		return nil, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, trained.Damaged(dir, err)
+		return nil, err
 	}
 	if st.Size() == 0 {
-		return nil, trained.Damaged(dir, errors.New(path+" is empty"))
+		return nil, errors.New(path + " is empty")
 	}
-	t = &Table{Table: nearest.Table{Width: width}}
+	t = &table{}
 	if t.mapped, err = syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_SHARED); err != nil {
-		return nil, trained.Damaged(dir, err)
+		return nil, err
 	}
 	defer func() {
 		if p := recover(); p != nil { // Arrow panics at some malformed files
 			err = fmt.Errorf("%v", p)
 		}
 		if err != nil {
-			t.Close()
-			t, err = nil, trained.Damaged(dir, fmt.Errorf("%s: %w", path, err))
+			t.close()
+			t, err = nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}()
 	if !bytes.HasPrefix(t.mapped, []byte("ARROW1")) {
@@ -72,9 +68,11 @@ func OpenTable(dir string, width, rows int, keep func(row int) bool) (t *Table, 
 			return t, err
 		}
 		list, ok := batch.Column(column[0]).(*array.FixedSizeList)
-		if !ok || int(list.DataType().(*arrow.FixedSizeListType).Len()) != width {
-			return t, fmt.Errorf("its representations are %s, not of %d values", batch.Column(column[0]).DataType(), width)
+		if !ok {
+			return t, fmt.Errorf("its representations are %s", batch.Column(column[0]).DataType())
 		}
+		width := int(list.DataType().(*arrow.FixedSizeListType).Len())
+		t.Width = width
 		values, ok := list.ListValues().(*array.Float32)
 		if !ok {
 			return t, errors.New("its representations are not float32")
@@ -93,8 +91,8 @@ func OpenTable(dir string, width, rows int, keep func(row int) bool) (t *Table, 
 	return t, nil
 }
 
-// Close unmaps the table.
-func (t *Table) Close() error {
+// close unmaps the table.
+func (t *table) close() error {
 	if t.mapped == nil {
 		return nil
 	}

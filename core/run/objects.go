@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -58,7 +59,7 @@ type ObjectColumn struct {
 	Categories []string  // of text; nil for numbers
 }
 
-// Text is a value as it is shown; empty where it is missing.
+// Text is a value as it is shown, numbers with six digits; empty where it is missing.
 func (c ObjectColumn) Text(row int) string {
 	switch v := c.Values[row]; {
 	case math.IsNaN(v):
@@ -66,7 +67,7 @@ func (c ObjectColumn) Text(row int) string {
 	case c.Categories != nil:
 		return c.Categories[int(v)]
 	default:
-		return fmt.Sprint(v)
+		return strconv.FormatFloat(v, 'g', 6, 64)
 	}
 }
 

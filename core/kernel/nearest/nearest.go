@@ -6,6 +6,7 @@ package nearest
 
 import (
 	"math"
+	"sort"
 
 	"github.com/asterism-ssl/asterism/core/kernel"
 )
@@ -57,6 +58,13 @@ func (t *Table) Add(rows []float32, keep func(i int) bool) {
 
 // Len is the number of rows.
 func (t *Table) Len() int { return t.n }
+
+// Row gives a row where it lies.
+func (t *Table) Row(i int) []float32 {
+	at := sort.Search(len(t.parts), func(k int) bool { return t.parts[k].first > i }) - 1
+	i -= t.parts[at].first
+	return t.parts[at].rows[i*t.Width : (i+1)*t.Width]
+}
 
 // Search gives, for each query of queries [m, Width], the top rows by cosine, greatest first and earlier rows first among
 // equals: their indices and cosines, both [m, min(top, Len)]. Where fewer can be found, the last indices are −1.

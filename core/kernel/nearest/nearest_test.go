@@ -2,6 +2,7 @@ package nearest_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -64,6 +65,50 @@ func TestSearchIsSorting(t *testing.T) {
 						t.Fatalf("query %d: product %d is %v, want %v", q, i, product[q*k+i], all[r])
 					}
 				}
+			}
+		}
+	})
+}
+
+// A table in parts finds what a search among all its rows at length one finds, but for rows that are not to be found.
+func TestTableFindsWhatIsKept(t *testing.T) {
+	pool := kernel.NewPool(2)
+	defer pool.Close()
+	rapid.Check(t, func(t *rapid.T) {
+		width, parts := rapid.IntRange(1, 9).Draw(t, "width"), rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 5, 70}), 1, 5).Draw(t, "parts")
+		top := rapid.IntRange(1, 12).Draw(t, "top")
+		kept := func(i int) bool { return i%3 != 1 }
+		value := rapid.Float32Range(-2, 2)
+		table := nearest.Table{Width: width}
+		var all []float32
+		var rows []int64 // that are kept
+		for _, n := range parts {
+			part, first := rapid.SliceOfN(value, n*width, n*width).Draw(t, "rows"), table.Len()
+			table.Add(part, func(i int) bool { return kept(first + i) })
+			for i := range n {
+				if kept(first + i) {
+					all, rows = append(all, part[i*width:(i+1)*width]...), append(rows, int64(first+i))
+				}
+				if !slices.Equal(table.Row(first+i), part[i*width:(i+1)*width]) {
+					t.Fatalf("row %d is %v", first+i, table.Row(first+i))
+				}
+			}
+		}
+		query := rapid.SliceOfN(value, width, width).Draw(t, "query")
+		got, cosine := table.Search(pool, query, top)
+		_, want := nearest.Search(pool, width, nearest.UnitRows(all, width), nearest.UnitRows(query, width), top)
+		if len(got) != min(top, table.Len()) {
+			t.Fatalf("%d found of %d", len(got), table.Len())
+		}
+		for i, row := range got {
+			if i >= len(rows) {
+				if row != -1 {
+					t.Fatalf("row %d was found after all that are kept", row)
+				}
+				continue
+			}
+			if !slices.Contains(rows, row) || math.Abs(float64(cosine[i]-want[i])) > 1e-6 {
+				t.Fatalf("place %d: row %d with cosine %v, want %v", i, row, cosine[i], want[i])
 			}
 		}
 	})

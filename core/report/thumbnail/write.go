@@ -23,10 +23,9 @@ const (
 // small ones, whose pixels then stay visible as such) and reduced to 192 where it is larger. The file appears whole or not
 // at all.
 func Write(path string, pixels []float32, shape []int, bands []string, flux protocol.Flux) error {
-	var b bytes.Buffer
-	err := png.Encode(&b, sized(Of(pixels, shape, bands, flux)))
+	b, err := PNG(pixels, shape, bands, flux)
 	if err == nil {
-		err = writeAtomic(path, b.Bytes())
+		err = writeAtomic(path, b)
 	}
 	if err != nil {
 		kind := fault.KindOf(err)
@@ -136,4 +135,11 @@ func shrink(m image.Image, w, h int) image.Image {
 		}
 	}
 	return out
+}
+
+// PNG is the picture that Write writes.
+func PNG(pixels []float32, shape []int, bands []string, flux protocol.Flux) ([]byte, error) {
+	var b bytes.Buffer
+	err := png.Encode(&b, sized(Of(pixels, shape, bands, flux)))
+	return b.Bytes(), err
 }

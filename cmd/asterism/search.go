@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/asterism-ssl/asterism/core/engine/native"
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/predict"
+	"github.com/asterism-ssl/asterism/core/run"
+)
+
+func (a *app) searchCommand() *cobra.Command {
+	var like, out string
+	var top, threads int
+	var open bool
+	c := &cobra.Command{
+		Use: "search RUN", Short: "The objects of a run that look most like one of them, or like an image",
+		Long: `Search compares the representation of an object with those of all objects of the run, by cosine, and prints the most similar.
+The search is exact. --like takes the id of one of the run's objects, or an image file, which goes through the run's frame,
+eval views and encoder first.
+
+--out NAME.png draws the query, framed, and what was found; --out NAME.html is a page of them with their names and columns.
+Pictures are drawn from the data in the cache; where these are not, on another machine say, there are none.`,
+		Example: "  asterism search efigi --like PGC0002182 --top 20 --open\n  asterism search efigi --like galaxy.png --out like-it.png",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if like == "" {
+				return &fault.Error{Kind: fault.Config, What: "there is nothing to look for", Do: "give --like ID, or --like IMAGE"}
+			}
+			if top < 1 {
+				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--top %d finds nothing", top), Do: "give 1 or more"}
+			}
+			if open && out == "" {
+				out = filepath.Join(os.TempDir(), fmt.Sprintf("asterism-search-%d.html", os.Getpid()))
+			}
+			draw := map[string]func(*predict.Panel, io.Writer) error{"": nil, ".png": (*predict.Panel).WritePNG, ".html": (*predict.Panel).WriteHTML}
+			write, known := draw[strings.ToLower(filepath.Ext(out))]
+			if !known || out != "" && write == nil {
+				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--out %s is neither a picture nor a page", out), Do: "end it in .png or .html"}
+			}
+			if err := machine(threads); err != nil {
+				return err
+			}
+			dir, err := run.Find(a.runs, args[0])
+			if err != nil {
+				return err
+			}
+			x, err := predict.OpenIndex(dir, threads, false)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, x.Close()) }()
+			pictures, err := a.pictures(dir, x, write != nil)
+			if err != nil {
+				return err
+			}
+			if pictures != nil {
+				defer pictures.Close()
+			}
+			panel, err := a.look(c, args[0], x, pictures, like, top, threads)
+			if err != nil {
+				return err
+			}
+			panel.Run = filepath.Base(filepath.Clean(dir))
+			if write != nil {
+				if err := whole(out, func(w io.Writer) error { return write(panel, w) }); err != nil {
+					return err
+				}
+			}
+			if err := a.showFound(panel, out); err != nil || !open {
+				return err
+			}
+			return openInBrowser(out)
+		},
+	}
+	c.Flags().StringVar(&like, "like", "", "an object's id, or an image file")
+	c.Flags().IntVar(&top, "top", 20, "how many to find")
+	c.Flags().StringVar(&out, "out", "", "write a panel of pictures: .png, or .html with names and columns")
+	c.Flags().BoolVar(&open, "open", false, "open the panel in the browser")
+	c.Flags().IntVar(&threads, "threads", 0, "processors to use (0: all)")
+	return c
+}
+
+// look finds what is most like an object of the run or an image.
+func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *predict.Pictures, like string, top, threads int) (*predict.Panel, error) {
+	panel := &predict.Panel{}
+	row, missing := x.Row(like)
+	var query []float32
+	if missing == nil {
+		query = x.Representation(row)
+		var err error
+		if panel.Query, err = predict.NewCard(x.Objects, predict.Found{Row: row, ID: like, Cosine: 1}, pictures); err != nil {
+			return nil, err
+		}
+		top++ // it finds itself
+	} else {
+		if info, err := os.Stat(like); err != nil || info.IsDir() {
+			return nil, missing
+		}
+		u, err := a.use(c, name, filepath.Dir(like), nil, threads)
+		if err != nil {
+			return nil, err
+		}
+		defer u.close()
+		p, err := predict.Open(c.Context(), u.x, u.dir, predict.Options{Host: u.host, Engine: native.New(), Threads: threads, Picture: true, Note: u.progress.Note})
+		if err != nil {
+			return nil, err
+		}
+		defer p.Close()
+		b, err := p.Image(c.Context(), u.x.Data.Sources[0], like)
+		if err != nil {
+			return nil, err
+		}
+		query, panel.Query = b.Representations, predict.Card{ID: filepath.Base(like), Cosine: 1, PNG: b.Pictures[0]}
+	}
+	found, err := x.Like(query, top)
+	if err != nil {
+		return nil, err
+	}
+	if missing == nil {
+		if i := slices.IndexFunc(found, func(f predict.Found) bool { return f.Row == row }); i >= 0 {
+			found = slices.Delete(found, i, i+1)
+		}
+		found = found[:min(len(found), top-1)]
+	}
+	for _, f := range found {
+		card, err := predict.NewCard(x.Objects, f, pictures)
+		if err != nil {
+			return nil, err
+		}
+		panel.Found = append(panel.Found, card)
+	}
+	return panel, nil
+}
+
+// pictures opens the run's data, if pictures are wanted and the data are there.
+func (a *app) pictures(dir string, x *predict.Index, wanted bool) (*predict.Pictures, error) {
+	if !wanted {
+		return nil, nil
+	}
+	cache, err := openCache()
+	if err != nil {
+		return nil, err
+	}
+	pictures, err := predict.OpenPictures(cache, dir, x.Objects)
+	if errors.Is(err, predict.ErrNoPictures) {
+		fmt.Fprintln(a.err, err)
+		return nil, nil
+	}
+	return pictures, err
+}
+
+// shownColumns is how many columns of an object a line has room for.
+const shownColumns = 4
+
+// showFound prints what was found.
+func (a *app) showFound(p *predict.Panel, out string) error {
+	if a.json {
+		said := map[string]any{"run": p.Run, "query": p.Query, "found": p.Found}
+		if out != "" {
+			said["panel"] = out
+		}
+		return a.writeJSON(said)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\tcosine\tid\tpart\tcolumns\n")
+	for i, f := range p.Found {
+		var columns []string
+		for k, name := range slices.Sorted(maps.Keys(f.Columns)) {
+			if k == shownColumns {
+				columns = append(columns, fmt.Sprintf("and %d more with --json", len(f.Columns)-k))
+				break
+			}
+			columns = append(columns, name+" "+f.Columns[name])
+		}
+		fmt.Fprintf(w, "%d\t%.4f\t%s\t%s\t%s\n", i+1, f.Cosine, f.ID, f.Part, strings.Join(columns, ", "))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if out != "" {
+		fmt.Fprintf(a.out, "\npanel: %s\n", out)
+	}
+	return nil
+}
+
+// openInBrowser shows a file or an address with the program that the system has for it.
+func openInBrowser(what string) error {
+	opener := "xdg-open"
+	if runtime.GOOS == "darwin" {
+		opener = "open"
+	}
+	if err := exec.Command(opener, what).Start(); err != nil {
+		return &fault.Error{Kind: fault.Resource, What: "no browser can be started", Err: err, Do: "open " + what + " yourself"}
+	}
+	return nil
+}
