@@ -96,44 +96,28 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 // look finds what is most like an object of the run or an image.
 func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *predict.Pictures, like string, top, threads int) (*predict.Panel, error) {
 	panel := &predict.Panel{}
+	var found []predict.Found
 	row, missing := x.Row(like)
-	var query []float32
 	if missing == nil {
-		query = x.Representation(row)
 		var err error
 		if panel.Query, err = predict.NewCard(x.Objects, predict.Found{Row: row, ID: like, Cosine: 1}, pictures); err != nil {
 			return nil, err
 		}
-		top++ // it finds itself
+		if found, err = x.LikeObject(row, top); err != nil {
+			return nil, err
+		}
 	} else {
 		if info, err := os.Stat(like); err != nil || info.IsDir() {
 			return nil, missing
 		}
-		u, err := a.use(c, name, filepath.Dir(like), nil, threads)
+		b, err := a.embedImage(c, name, like, threads)
 		if err != nil {
 			return nil, err
 		}
-		defer u.close()
-		p, err := predict.Open(c.Context(), u.x, u.dir, predict.Options{Host: u.host, Engine: native.New(), Threads: threads, Picture: true, Note: u.progress.Note})
-		if err != nil {
+		panel.Query = predict.Card{ID: filepath.Base(like), Cosine: 1, PNG: b.Pictures[0]}
+		if found, err = x.Like(b.Representations, top); err != nil {
 			return nil, err
 		}
-		defer p.Close()
-		b, err := p.Image(c.Context(), u.x.Data.Sources[0], like)
-		if err != nil {
-			return nil, err
-		}
-		query, panel.Query = b.Representations, predict.Card{ID: filepath.Base(like), Cosine: 1, PNG: b.Pictures[0]}
-	}
-	found, err := x.Like(query, top)
-	if err != nil {
-		return nil, err
-	}
-	if missing == nil {
-		if i := slices.IndexFunc(found, func(f predict.Found) bool { return f.Row == row }); i >= 0 {
-			found = slices.Delete(found, i, i+1)
-		}
-		found = found[:min(len(found), top-1)]
 	}
 	for _, f := range found {
 		card, err := predict.NewCard(x.Objects, f, pictures)
@@ -143,6 +127,21 @@ func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *pr
 		panel.Found = append(panel.Found, card)
 	}
 	return panel, nil
+}
+
+// embedImage brings an image file through a run.
+func (a *app) embedImage(c *cobra.Command, name, file string, threads int) (b *predict.Batch, err error) {
+	u, err := a.use(c, name, filepath.Dir(file), nil, threads)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, u.close()) }()
+	p, err := predict.Open(c.Context(), u.x, u.dir, predict.Options{Host: u.host, Engine: native.New(), Threads: threads, Picture: true, Note: u.progress.Note})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return p.Image(c.Context(), u.x.Data.Sources[0], file)
 }
 
 // pictures opens the run's data, if pictures are wanted and the data are there.

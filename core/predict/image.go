@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -45,6 +46,12 @@ func (p *Predictor) Image(ctx context.Context, source experiment.Component, file
 	switch {
 	case why != "":
 		return nil, &fault.Error{Op: "predict", Kind: fault.Data, What: fmt.Sprintf("%s cannot be used: %s", name, why), Do: "give an image such as those that were learned from"}
+	case fault.KindOf(err) == fault.Data:
+		f := *fault.All(err)[0]
+		if _, rest, ok := strings.Cut(f.What, name+": "); ok { // the rest speaks of the temporary folder
+			f.What, f.Do = name+" cannot be used: "+rest, "give an image such as those that were learned from"
+		}
+		return nil, &f
 	case err != nil:
 		return nil, err
 	case batch == nil || len(batch.IDs) != 1:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/kernel"
@@ -86,6 +87,16 @@ func (x *Index) Like(query []float32, top int) ([]Found, error) {
 		return nil, errors.New("predict: nothing is asked for")
 	}
 	return x.like(query, top)[0], nil
+}
+
+// LikeObject finds the objects most like the one in a row, without it.
+func (x *Index) LikeObject(row, top int) ([]Found, error) {
+	found, err := x.Like(x.Representation(row), top+1)
+	if err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(f Found) bool { return f.Row == row })
+	return found[:min(len(found), top)], nil
 }
 
 // like finds the nearest of several queries.

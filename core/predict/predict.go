@@ -200,6 +200,66 @@ func (b *Batch) K() int {
 	return len(b.Nearest) / len(b.IDs)
 }
 
+// Values gives what the tasks predict of one object, by column: a number or a name, or a value for each category, or a list.
+func (b *Batch) Values(i int) map[string]any {
+	values := map[string]any{}
+	for _, t := range b.Columns {
+		if len(t.Shape) == 1 {
+			values[t.Name] = value(t, i)
+			continue
+		}
+		k := int(t.Shape[1])
+		if len(t.Categories) == k && t.I64 == nil {
+			each := map[string]any{}
+			for j, name := range t.Categories {
+				each[name] = value(t, i*k+j)
+			}
+			values[t.Name] = each
+			continue
+		}
+		list := make([]any, k)
+		for j := range list {
+			list[j] = value(t, i*k+j)
+		}
+		values[t.Name] = list
+	}
+	for _, t := range b.Texts {
+		values[t.Name] = t.Text[i*t.K : (i+1)*t.K]
+	}
+	return values
+}
+
+// value is one value of a column for JSON, nil where it is not a finite number.
+func value(t plugin.Tensor, i int) any {
+	switch {
+	case t.I64 != nil && len(t.Categories) > 0:
+		return cell(t, i)
+	case t.I64 != nil:
+		return t.I64[i]
+	case t.U8 != nil:
+		return t.U8[i]
+	}
+	v := 0.0
+	if t.F64 != nil {
+		v = t.F64[i]
+	} else {
+		v = float64(t.F32[i])
+	}
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return v
+}
+
+// Questions names the tasks that are asked.
+func (p *Predictor) Questions() []string {
+	names := make([]string, len(p.tasks))
+	for i, t := range p.tasks {
+		names[i] = t.Name
+	}
+	return names
+}
+
 // ask asks every task about representations.
 func (p *Predictor) ask(ctx context.Context, b *Batch) error {
 	x := plugin.Tensor{Name: "x", Shape: []int64{int64(len(b.IDs)), int64(b.Width)}, F32: b.Representations}
@@ -294,7 +354,7 @@ func (p *Predictor) compare(b *Batch) {
 		for j := range k {
 			b.Distance[i*k+j] = float32(math.NaN())
 			if j < len(found) {
-				b.Nearest[i*k+j], b.Distance[i*k+j] = found[j].ID, 1-found[j].Cosine
+				b.Nearest[i*k+j], b.Distance[i*k+j] = found[j].ID, max(0, 1-found[j].Cosine) // not less by rounding
 			}
 		}
 	}

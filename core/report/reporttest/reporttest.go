@@ -30,7 +30,11 @@ func CheckInBrowser(t testing.TB, path string, want ...string) {
 	for _, load := range Loads(page) {
 		t.Errorf("%s loads %q", filepath.Base(path), load)
 	}
-	dom, console := open(t, path)
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dom, console := Open(t, (&url.URL{Scheme: "file", Path: filepath.ToSlash(absolute)}).String())
 	for _, line := range console {
 		t.Errorf("the browser's console says: %s", line)
 	}
@@ -67,8 +71,8 @@ func Loads(page []byte) []string {
 	return found
 }
 
-// open gives the page's DOM after loading, and the lines of its console.
-func open(t testing.TB, path string) (dom string, console []string) {
+// Open gives the DOM of the page at an address after loading, and the lines of its console.
+func Open(t testing.TB, address string) (dom string, console []string) {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -76,10 +80,6 @@ func open(t testing.TB, path string) (dom string, console []string) {
 			t.Fatal("chromium is required by ASTERISM_REQUIRE=1 and is not installed")
 		}
 		t.Skip("chromium is not installed: the report is not opened in a browser")
-	}
-	path, err = filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
@@ -91,7 +91,7 @@ func open(t testing.TB, path string) (dom string, console []string) {
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--user-data-dir="+profile, "--enable-logging=stderr", "--v=0", "--virtual-time-budget=3000", "--dump-dom",
-		(&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String())
+		address)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its helpers end with it

@@ -14,7 +14,7 @@ func TestFaultyPagesAreSeen(t *testing.T) {
 	if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	dom, console := open(t, path)
+	dom, console := Open(t, "file://"+path)
 	all := strings.Join(console, "\n")
 	if !strings.Contains(all, "trouble") || !strings.Contains(all, "TypeError") {
 		t.Errorf("the console's messages are not seen: %q", console)
