@@ -105,7 +105,7 @@ asterism.#Experiment & {
 		case x.wrong == "" && err != nil:
 			t.Errorf("%s: %v", x.name, err)
 		case x.wrong == "":
-			for path, want := range map[string]string{"seed": "0", "data.split.valid": "0.1", "data.split.test": "0.2", "train.batch": "128", "train.optimizer.sgd.momentum": "0.9", "train.schedule.cosine.warmup_epochs": "0", "tasks.t.mode": `"frozen"`} {
+			for path, want := range map[string]string{"seed": "0", "data.split.valid": "0.1", "data.split.test": "0.2", "train.batch": "128", "train.optimizer.sgd.momentum": "0.9", "train.schedule.cosine.warmup_epochs": "0", "tasks.t.against": `["untrained","constant"]`} {
 				d, _ := v.LookupPath(cue.ParsePath(path)).Default()
 				if b, _ := d.MarshalJSON(); string(b) != want {
 					t.Errorf("default of %s: %s, want %s", path, b, want)

@@ -74,6 +74,7 @@ type Cost struct {
 // Optimiser is the update of one step: SGD with momentum (PyTorch's form: v ← μv + g + λw; w ← w − ηv).
 type Optimiser struct {
 	LR, Momentum, WeightDecay float64
+	Encoder                   float64 // what LR is multiplied with for the encoder's parameters; 0 means 1
 }
 
 // Array is a named array of a network, in the layout of the model description (PyTorch's).

@@ -71,6 +71,8 @@ func (p path) kind() (protocol.Kind, bool) {
 		return protocol.Kind_OBJECTIVE, true
 	case len(s) == 2 && s[0] == "tasks":
 		return protocol.Kind_TASK, true
+	case len(s) == 4 && s[0] == "tasks" && s[2] == "finetune" && s[3] == "objective":
+		return protocol.Kind_OBJECTIVE, true
 	}
 	return 0, false
 }

@@ -93,9 +93,21 @@ type Schedule struct {
 type Task struct {
 	Name string
 	Component
-	Mode   string   // "frozen"
-	Labels []string // "50", "all"
-	Draws  int
+	Against  []string  // the baselines: "untrained", "constant", "pixels", "finetuned", "supervised"
+	Finetune *Finetune // how the last two are trained; may be nil without them
+	Labels   []string  // "50", "all"
+	Draws    int
+}
+
+// Finetune says how an encoder is trained with the labels of a task.
+type Finetune struct {
+	Objective  Component
+	Epochs     int
+	LeastSteps int // steps that a training has at least
+	Batch      int
+	Optimizer  Optimizer
+	Schedule   Schedule
+	EncoderLR  float64 // what the learning rate of an encoder that was learned before is multiplied with
 }
 
 // Options are what the command line adds to the file.

@@ -74,7 +74,7 @@ func TestLoad(t *testing.T) {
 	if tr.Objective.Name != "contrast.moco" || tr.Epochs != 50 || tr.Batch != 128 || tr.Optimizer != (Optimizer{0.06, 0.9, 5e-4}) || tr.Schedule != (Schedule{"cosine", 2}) || tr.Precision != "float32" || tr.CheckpointMinutes != 5 {
 		t.Errorf("got train %+v", tr)
 	}
-	if len(e.Tasks) != 2 || e.Tasks[0].Name != "morphology" || e.Tasks[0].Component.Name != "classify.linear" || e.Tasks[0].Draws != 5 || strings.Join(e.Tasks[0].Labels, " ") != "50 500 all" || e.Tasks[1].Mode != "frozen" {
+	if len(e.Tasks) != 2 || e.Tasks[0].Name != "morphology" || e.Tasks[0].Component.Name != "classify.linear" || e.Tasks[0].Draws != 5 || strings.Join(e.Tasks[0].Labels, " ") != "50 500 all" || strings.Join(e.Tasks[1].Against, " ") != "untrained constant" {
 		t.Errorf("got tasks %+v", e.Tasks)
 	}
 }

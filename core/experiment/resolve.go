@@ -44,26 +44,23 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		Views   map[string][]json.RawMessage
 		Encoder struct{ From string }
 		Train   struct {
-			Epochs, Batch int
-			Optimizer     struct {
-				SGD struct {
-					LR          float64
-					Momentum    float64
-					WeightDecay float64 `json:"weight_decay"`
-				}
-			}
-			Schedule struct {
-				Cosine *struct {
-					WarmupEpochs float64 `json:"warmup_epochs"`
-				}
-			}
+			Epochs, Batch     int
+			Optimizer         optimizer
+			Schedule          schedule
 			Precision         string
 			CheckpointMinutes float64 `json:"checkpoint_minutes"`
 		}
 		Tasks map[string]struct {
-			Mode   string
-			Labels []any
-			Draws  int
+			Against  []string
+			Labels   []any
+			Draws    int
+			Finetune *struct {
+				Epochs, Batch int
+				LeastSteps    int `json:"least_steps"`
+				Optimizer     optimizer
+				Schedule      schedule
+				EncoderLR     float64 `json:"encoder_lr"`
+			}
 		}
 	}
 	if err := json.Unmarshal(e.Resolved, &doc); err != nil {
@@ -101,12 +98,13 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 	e.Encoder = component("encoder")
 	t := doc.Train
 	e.Train = Train{Objective: component("train.objective"), Epochs: t.Epochs, Batch: t.Batch, Precision: t.Precision, CheckpointMinutes: t.CheckpointMinutes,
-		Optimizer: Optimizer{LR: t.Optimizer.SGD.LR, Momentum: t.Optimizer.SGD.Momentum, WeightDecay: t.Optimizer.SGD.WeightDecay}, Schedule: Schedule{Kind: "constant"}}
-	if t.Schedule.Cosine != nil {
-		e.Train.Schedule = Schedule{Kind: "cosine", WarmupEpochs: t.Schedule.Cosine.WarmupEpochs}
-	}
+		Optimizer: t.Optimizer.one(), Schedule: t.Schedule.one()}
 	for name, task := range doc.Tasks {
-		q := Task{Name: name, Component: component("tasks." + name), Mode: task.Mode, Draws: task.Draws}
+		q := Task{Name: name, Component: component("tasks." + name), Against: task.Against, Draws: task.Draws}
+		if u := task.Finetune; u != nil {
+			q.Finetune = &Finetune{Objective: component("tasks." + name + ".finetune.objective"), Epochs: u.Epochs, LeastSteps: u.LeastSteps, Batch: u.Batch,
+				Optimizer: u.Optimizer.one(), Schedule: u.Schedule.one(), EncoderLR: u.EncoderLR}
+		}
 		for _, l := range task.Labels {
 			q.Labels = append(q.Labels, fmt.Sprint(l))
 			if n, ok := l.(float64); ok {
@@ -120,6 +118,33 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// optimizer is #Optimizer as the language writes it.
+type optimizer struct {
+	SGD struct {
+		LR          float64
+		Momentum    float64
+		WeightDecay float64 `json:"weight_decay"`
+	}
+}
+
+func (o optimizer) one() Optimizer {
+	return Optimizer{LR: o.SGD.LR, Momentum: o.SGD.Momentum, WeightDecay: o.SGD.WeightDecay}
+}
+
+// schedule is #Schedule as the language writes it.
+type schedule struct {
+	Cosine *struct {
+		WarmupEpochs float64 `json:"warmup_epochs"`
+	}
+}
+
+func (s schedule) one() Schedule {
+	if s.Cosine == nil {
+		return Schedule{Kind: "constant"}
+	}
+	return Schedule{Kind: "cosine", WarmupEpochs: s.Cosine.WarmupEpochs}
 }
 
 // config writes a component's configuration.

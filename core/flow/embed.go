@@ -3,7 +3,6 @@ package flow
 import (
 	"context"
 	"path/filepath"
-	"strconv"
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -40,6 +39,9 @@ func (f *Flow) embed(ctx context.Context, w *work) (err error) {
 	if err := f.Cache.Link(w.learned.key, f.dir.Path); err != nil {
 		return err
 	}
+	if !f.heldAgainst(run.Untrained) {
+		return nil
+	}
 	w.untrained, err = f.represent(ctx, w, "untrained", "the same by the encoder with drawn weights, to hold results against", map[string]any{"seed": f.x.Seed}, "")
 	return err
 }
@@ -55,7 +57,14 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 		"views": f.components(f.x.Views["eval"]), "statistics": f.statistics(w, "eval"), "encoder": encoder,
 	}}
 	r, err := f.stage(ctx, name, what, from, func(ctx context.Context, dir string) error {
-		representations, err := f.compute(ctx, w, weights)
+		var arrays []engine.Array
+		if weights != "" {
+			var err error
+			if arrays, _, err = engine.ReadArrays(weights); err != nil {
+				return err
+			}
+		}
+		representations, err := f.compute(ctx, w, arrays, w.all())
 		if err != nil {
 			return err
 		}
@@ -120,8 +129,8 @@ func (i *Inference) Represent(samples []float32, n int, representations []float3
 // Close gives the memory back.
 func (i *Inference) Close() error { return i.network.Close() }
 
-// compute brings every object through the eval views and the encoder.
-func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Representations, error) {
+// compute brings objects through the eval views and the encoder with the given weights, or its initial ones.
+func (f *Flow) compute(ctx context.Context, w *work, arrays []engine.Array, rows []int) (*Representations, error) {
 	o := f.evalOptions(f.plan)
 	o.Beside = engine.Beside{} // the plan has looked at it, and some of it is taken by now
 	inference, err := NewInference(f.Engine, f.plan.eval, o)
@@ -129,47 +138,56 @@ func (f *Flow) compute(ctx context.Context, w *work, weights string) (*Represent
 		return nil, f.at(err, "encoder")
 	}
 	defer inference.Close()
-	if weights != "" {
-		arrays, _, err := engine.ReadArrays(weights)
-		if err != nil {
-			return nil, err
-		}
+	if arrays != nil {
 		if err := inference.SetWeights(arrays); err != nil {
 			return nil, err
 		}
 	}
+	width := inference.Width
+	r := &Representations{Width: width, Values: make([]float32, len(rows)*width)}
+	err = f.evalViews(ctx, w, o.Batch, rows, func(first int, samples []float32, n int) error {
+		return inference.Represent(samples, n, r.Values[first*width:])
+	})
+	return r, err
+}
+
+// evalViews brings objects through the eval views, a batch at a time; first counts in rows.
+func (f *Flow) evalViews(ctx context.Context, w *work, batch int, rows []int, do func(first int, samples []float32, n int) error) error {
 	chain, err := f.Host.Pipeline(ctx, refs(f.x.Views["eval"]), evalPass, f.plan.facts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer chain.Close()
 	if chain.NeedsStatistics() {
 		chain.SetStatistics(w.statistics)
 	}
-	slot, err := chain.Slot(o.Batch)
+	slot, err := chain.Slot(batch)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rows := make([]int, 0, o.Batch)
-	width := inference.Width
-	r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
-	for first := 0; first < w.store.Len(); first += o.Batch {
+	for first := 0; first < len(rows); first += batch {
 		if err := ctx.Err(); err != nil {
-			return nil, &fault.Error{Op: "embed", Kind: fault.Interrupted, What: "stopped while computing representations", Do: "run the same command again to continue; finished stages are kept"}
+			return &fault.Error{Op: "embed", Kind: fault.Interrupted, What: "stopped while computing representations", Do: "run the same command again to continue; finished stages are kept"}
 		}
-		rows = rows[:0]
-		for i := first; i < min(first+o.Batch, w.store.Len()); i++ {
-			rows = append(rows, i)
+		part := rows[first:min(first+batch, len(rows))]
+		if err := train.View(ctx, w.store, chain, slot, part, f.x.Seed, 0); err != nil {
+			return err
 		}
-		if err := train.View(ctx, w.store, chain, slot, rows, f.x.Seed, 0); err != nil {
-			return nil, err
+		if err := do(first, slot.Out, len(part)); err != nil {
+			return err
 		}
-		if err := inference.Represent(slot.Out, len(rows), r.Values[first*width:]); err != nil {
-			return nil, err
-		}
-		f.Progress.Update(first+len(rows), w.store.Len(), run.Field{Name: "width", Value: strconv.Itoa(width)})
+		f.Progress.Update(first+len(part), len(rows))
 	}
-	return r, nil
+	return nil
+}
+
+// all are the rows of every object.
+func (w *work) all() []int {
+	rows := make([]int, w.store.Len())
+	for i := range rows {
+		rows[i] = i
+	}
+	return rows
 }
 
 // encoderOnly leaves out the heads, which inference does not have.

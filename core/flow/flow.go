@@ -162,6 +162,9 @@ func (f *Flow) stages(ctx context.Context) error {
 	if err := f.embed(ctx, w); err != nil {
 		return err
 	}
+	if err := f.pixels(ctx, w); err != nil {
+		return err
+	}
 	for _, q := range w.questions {
 		if err := f.answer(ctx, w, q); err != nil {
 			return err
@@ -183,6 +186,7 @@ type work struct {
 	weights       string // file
 	learned       arm
 	untrained     arm
+	pixels        arm // where a task is held against it
 }
 
 // arm is one set of representations with the key of the stage that made it.
@@ -262,10 +266,10 @@ func (f *Flow) forget(title string) error {
 		stale = append(stale, filepath.Join("tasks", name))
 	} else {
 		stale = append(stale, "tasks")
-		if title != "untrained" {
+		if title == "embed" || !afterwards(title) {
 			stale = append(stale, representationsFile, representationsBy)
 		}
-		if title != "untrained" && title != "embed" {
+		if !afterwards(title) {
 			stale = append(stale, weightsFile, weightsBy)
 		}
 	}
@@ -275,6 +279,11 @@ func (f *Flow) forget(title string) error {
 		}
 	}
 	return nil
+}
+
+// afterwards says whether a stage comes after the training and changes nothing that the training left.
+func afterwards(title string) bool {
+	return title == "embed" || title == "untrained" || title == run.Pixels || strings.HasPrefix(title, run.Finetuned+" ") || strings.HasPrefix(title, run.Supervised+" ")
 }
 
 // component is a component's part of a stage's key.
@@ -340,6 +349,9 @@ func (f *Flow) componentNames() []string {
 	add(f.x.Encoder, f.x.Train.Objective)
 	for _, t := range f.x.Tasks {
 		add(t.Component)
+		if t.Finetune != nil {
+			add(t.Finetune.Objective)
+		}
 	}
 	return names
 }

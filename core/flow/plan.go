@@ -37,6 +37,7 @@ type resolved struct {
 	objective  *plugin.Objective
 	program    *protocol.Program // as far as headers tell: the training plans again with the labels read
 	tasks      []*plugin.Task
+	finetune   map[string]*protocol.Program // by task, as far as headers tell
 }
 
 // Plan resolves the experiment: it starts the plugins, reads headers, and brings shapes through every view and layer.
@@ -44,7 +45,7 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 	if f.plan != nil {
 		return f.plan.public, nil
 	}
-	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name, Epochs: f.x.Train.Epochs}}
+	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, finetune: map[string]*protocol.Program{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name, Epochs: f.x.Train.Epochs}}
 	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planTasks} {
 		if err := step(ctx, p); err != nil {
 			return nil, f.locate(err)
@@ -132,11 +133,11 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		return &fault.Error{Op: "plan", Kind: fault.Config, Path: "train.batch", Where: f.x.Where("train.batch"),
 			What: fmt.Sprintf("a batch of %d is larger than the training split, which has about %d objects", f.x.Train.Batch, samples), Do: "lower train.batch, or give more data"}
 	}
-	program, err := objective.Plan(ctx, f.programRequest(p, samples, labels))
+	program, err := objective.Plan(ctx, f.programRequest(p, f.x.Train.Batch, samples, labels))
 	if err != nil {
 		return err
 	}
-	if err := f.checkProgram(p, program); err != nil {
+	if err := f.checkProgram(p, program, f.x.Train.Objective, f.x.Train.Batch); err != nil {
 		return err
 	}
 	p.program = program
@@ -149,7 +150,7 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		p.public.Heads = append(p.public.Heads, run.PlanNetwork{Name: h.Name, Parameters: graph.Parameters(), FLOPs: graph.FLOPs(), Output: graph.Outputs["out"].Shape})
 	}
 	p.memory = p.trainingMemory(program, f.x.Train.Batch)
-	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions(p))
+	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions(p, f.x.Train.Batch))
 	if err == nil {
 		_, err = f.Engine.Cost(InferenceProgram(p.eval), f.evalOptions(p))
 	}
@@ -196,16 +197,15 @@ func (f *Flow) expected(p *resolved) (samples int, labels []*protocol.LabelFacts
 }
 
 // programRequest is what an objective is told.
-func (f *Flow) programRequest(p *resolved, samples int, labels []*protocol.LabelFacts) *protocol.ProgramRequest {
+func (f *Flow) programRequest(p *resolved, batch, samples int, labels []*protocol.LabelFacts) *protocol.ProgramRequest {
 	return &protocol.ProgramRequest{
 		Representation: p.graph.Outputs["representation"].Shape, Features: p.graph.Outputs["features"].Shape,
-		Batch: uint32(f.x.Train.Batch), Samples: uint64(samples), Labels: labels, Seed: f.x.Seed,
+		Batch: uint32(batch), Samples: uint64(samples), Labels: labels, Seed: f.x.Seed,
 	}
 }
 
 // checkProgram refuses programs that name what is not there, and views of different shapes, which no objective needs yet.
-func (f *Flow) checkProgram(p *resolved, program *protocol.Program) error {
-	objective := f.x.Train.Objective
+func (f *Flow) checkProgram(p *resolved, program *protocol.Program, objective experiment.Component, batch int) error {
 	refuse := func(format string, a ...any) error {
 		return &fault.Error{Op: "plan", Kind: fault.Plugin, Plugin: objective.Name, Path: objective.Path, Where: objective.Where, What: fmt.Sprintf(format, a...)}
 	}
@@ -233,9 +233,9 @@ func (f *Flow) checkProgram(p *resolved, program *protocol.Program) error {
 		if !slices.ContainsFunc(program.Views, func(v *protocol.ViewNeed) bool { return v.Name == pass.View }) {
 			return refuse("pass %s is on the view %q, which the program does not have", pass.Name, pass.View)
 		}
-		if groups := max(1, int(pass.NormGroups)); f.x.Train.Batch%groups != 0 {
+		if groups := max(1, int(pass.NormGroups)); batch%groups != 0 {
 			return &fault.Error{Op: "plan", Kind: fault.Config, Plugin: objective.Name, Path: objective.Path, Where: objective.Where,
-				What: fmt.Sprintf("a batch of %d cannot be parted into %d equal groups for batch norm", f.x.Train.Batch, groups), Do: fmt.Sprintf("choose a batch that is a multiple of %d", groups)}
+				What: fmt.Sprintf("a batch of %d cannot be parted into %d equal groups for batch norm", batch, groups), Do: fmt.Sprintf("choose a batch that is a multiple of %d", groups)}
 		}
 	}
 	if free, known := protocol.AvailableMemory(); known && program.StateBytes > uint64(free) {
@@ -339,6 +339,9 @@ func (f *Flow) planTasks(ctx context.Context, p *resolved) error {
 				return err
 			}
 		}
+		if err := f.planFinetune(ctx, p, t); err != nil {
+			return err
+		}
 		p.public.Tasks = append(p.public.Tasks, run.PlanTask{Name: t.Name, Component: t.Component.Name, Labels: t.Labels})
 	}
 	return nil
@@ -349,8 +352,8 @@ func (f *Flow) engineProgram(p *resolved, program *protocol.Program) engine.Prog
 	return engine.Program{Encoder: p.encoder, Heads: program.Heads, Passes: program.Passes, Taps: program.Taps, Momentum: program.Momentum > 0}
 }
 
-func (f *Flow) trainOptions(p *resolved) engine.Options {
-	return engine.Options{Mode: engine.Train, Batch: f.x.Train.Batch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed, Beside: p.memory.beside()}
+func (f *Flow) trainOptions(p *resolved, batch int) engine.Options {
+	return engine.Options{Mode: engine.Train, Batch: batch, Precision: engine.Precision(f.x.Train.Precision), Threads: f.Threads, Seed: f.x.Seed, Beside: p.memory.beside()}
 }
 
 // normFact says where there is batch norm and over what it takes its statistics; empty where there is none.

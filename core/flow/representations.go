@@ -13,14 +13,30 @@ import (
 	"github.com/asterism-ssl/asterism/core/fault"
 )
 
-// Representations are the outputs of an encoder for every object of a store, in its order.
+// Representations are the outputs of an encoder for every object of a store, in its order, or for some.
 type Representations struct {
 	Width  int
 	Values []float32 // [rows, width]
+
+	at map[int]int // where those of an object lie; nil: in its row
 }
 
 // Row gives the representation of one object.
-func (r *Representations) Row(i int) []float32 { return r.Values[i*r.Width : (i+1)*r.Width] }
+func (r *Representations) Row(i int) []float32 {
+	if r.at != nil {
+		i = r.at[i]
+	}
+	return r.Values[i*r.Width : (i+1)*r.Width]
+}
+
+// of says that the representations are those of these rows.
+func (r *Representations) of(rows []int) *Representations {
+	r.at = make(map[int]int, len(rows))
+	for k, i := range rows {
+		r.at[i] = k
+	}
+	return r
+}
 
 // Pick gathers rows, [len(rows), width].
 func (r *Representations) Pick(rows []int) []float32 {
@@ -56,7 +72,7 @@ func (r *Representations) write(path string, id func(int) string) (err error) {
 			b.Field(0).(*array.StringBuilder).Append(id(i))
 			l := b.Field(1).(*array.FixedSizeListBuilder)
 			l.Append(true)
-			l.ValueBuilder().(*array.Float32Builder).AppendValues(r.Row(i), nil)
+			l.ValueBuilder().(*array.Float32Builder).AppendValues(r.Values[i*r.Width:(i+1)*r.Width], nil)
 		}
 		batch := b.NewRecordBatch()
 		err := w.Write(batch)

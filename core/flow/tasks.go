@@ -81,12 +81,16 @@ func (f *Flow) needs(w *work, fit, predict int) *protocol.TaskNeedsRequest {
 // answer makes or reuses the answer to one question.
 func (f *Flow) answer(ctx context.Context, w *work, q *question) error {
 	from := recipe{"task", map[string]any{
-		"revision": taskRevision, "task": f.component(q.task.Component), "mode": q.task.Mode, "labels": q.task.Labels, "draws": q.task.Draws, "name": q.task.Name,
-		"learned": w.learned.key, "untrained": w.untrained.key, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
+		"revision": taskRevision, "task": f.component(q.task.Component), "against": q.task.Against, "finetune": f.finetuneKey(q.task), "labels": q.task.Labels, "draws": q.task.Draws, "name": q.task.Name,
+		"learned": w.learned.key, "untrained": w.untrained.key, "pixels": w.pixels.key, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 	}}
 	what := fmt.Sprintf("%s on %d training objects, judged on %d test objects", q.task.Component.Name, len(q.fit), len(q.score))
-	_, err := f.stage(ctx, "task "+q.task.Name, what, from, func(ctx context.Context, dir string) error {
-		result, err := f.ask(ctx, w, q, dir)
+	taught, err := f.taught(ctx, w, q, from.key())
+	if err != nil {
+		return err
+	}
+	_, err = f.stage(ctx, "task "+q.task.Name, what, from, func(ctx context.Context, dir string) error {
+		result, err := f.ask(ctx, w, q, taught, dir)
 		if err != nil {
 			return err
 		}
@@ -99,36 +103,30 @@ func (f *Flow) answer(ctx context.Context, w *work, q *question) error {
 }
 
 // ask fits, predicts and scores the task for each arm, number of labels and draw of them.
-func (f *Flow) ask(ctx context.Context, w *work, q *question, dir string) (*run.TaskResult, error) {
+func (f *Flow) ask(ctx context.Context, w *work, q *question, taught map[lessonOf]string, dir string) (*run.TaskResult, error) {
 	result := &run.TaskResult{Task: q.task.Name, Component: q.task.Component.Name, Part: "test", FitRows: len(q.fit), ScoreRows: len(q.score)}
-	arms := []struct {
-		name string
-		of   *Representations
-	}{{run.Learned, w.learned.representations}, {run.Untrained, w.untrained.representations}}
-	if len(q.labels) > 0 { // without labels there is nothing to predict without information
-		arms = append(arms, struct {
-			name string
-			of   *Representations
-		}{run.Constant, &Representations{Width: 1, Values: make([]float32, w.store.Len())}})
-	}
 	scores := map[[3]string]*run.Score{}
 	var order [][3]string
 	for _, labels := range q.task.Labels {
 		for draw := range q.draws(labels) {
 			rows := f.draw(w, q, labels, draw)
-			for _, a := range arms {
+			for _, name := range q.arms() {
 				if err := ctx.Err(); err != nil {
 					return nil, err
 				}
-				first := a.name == run.Learned && draw == 0 && labels == MostLabels(q.task.Labels)
-				answer, err := f.once(ctx, w, q, a.of, rows, dir, first)
+				of, err := f.arm(w, q, name, taught[lessonOf{name, labels, draw}], rows)
+				if err != nil {
+					return nil, err
+				}
+				first := name == run.Learned && draw == 0 && labels == MostLabels(q.task.Labels)
+				answer, err := f.once(ctx, w, q, of, rows, dir, first)
 				if err != nil {
 					return nil, err
 				}
 				for _, m := range answer.Metrics {
-					k := [3]string{labels, m.Name, a.name}
+					k := [3]string{labels, m.Name, name}
 					if scores[k] == nil {
-						scores[k] = &run.Score{Arm: a.name, Labels: labels, Metric: m.Name, Better: better(m.Better), Doc: m.Doc}
+						scores[k] = &run.Score{Arm: name, Labels: labels, Metric: m.Name, Better: better(m.Better), Doc: m.Doc}
 						order = append(order, k)
 					}
 					scores[k].Draws = append(scores[k].Draws, m.Value)

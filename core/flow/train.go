@@ -16,6 +16,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -45,7 +46,7 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	t := f.x.Train
 	parts := map[string]any{
 		"revision": trainRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
-		"views": f.pipelines(), "statistics": f.statistics(w, f.learnedFrom()...), "encoder": encoder, "objective": f.component(t.Objective),
+		"views": f.pipelines(f.learnedFrom()), "statistics": f.statistics(w, f.learnedFrom()...), "encoder": encoder, "objective": f.component(t.Objective),
 		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
 	}
 	what := fmt.Sprintf("%s, %d epochs of %d objects, batch %d", t.Objective.Name, t.Epochs, len(w.parts.Train), t.Batch)
@@ -69,19 +70,22 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	return f.Cache.Link(w.trainKey, f.dir.Path)
 }
 
-// pipelines is what stands for the program's views in a key: the components of each pipeline that it uses.
-func (f *Flow) pipelines() map[string]any {
+// pipelines is what stands for views in a key: the components of each.
+func (f *Flow) pipelines(names []string) map[string]any {
 	parts := map[string]any{}
-	for _, name := range f.learnedFrom() {
+	for _, name := range names {
 		parts[name] = f.components(f.x.Views[name])
 	}
 	return parts
 }
 
-// learnedFrom names the pipelines that the program uses.
-func (f *Flow) learnedFrom() []string {
+// learnedFrom names the pipelines that the training uses.
+func (f *Flow) learnedFrom() []string { return pipelinesOf(f.plan.program) }
+
+// pipelinesOf names the pipelines that a program uses.
+func pipelinesOf(program *protocol.Program) []string {
 	var names []string
-	for _, v := range f.plan.program.Views {
+	for _, v := range program.Views {
 		names = append(names, v.Pipeline)
 	}
 	return names
@@ -94,31 +98,83 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 			return err
 		}
 	}
-	objective := f.plan.objective
-	program, err := objective.Plan(ctx, f.programRequest(f.plan, len(w.parts.Train), w.columns))
+	t := f.x.Train
+	log := &trainLog{dir: f.dir}
+	defer func() { err = errors.Join(err, log.close()) }()
+	l := lesson{
+		path: "train", objective: f.plan.objective, component: t.Objective, rows: w.parts.Train, columns: w.columns,
+		epochs: t.Epochs, batch: t.Batch, optimizer: t.Optimizer, schedule: t.Schedule, start: f.start,
+		job: func(job *train.Job) {
+			job.StopAfter = f.StopAfter
+			job.Checkpoints = &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey}
+			job.CheckpointEvery = time.Duration(t.CheckpointMinutes * float64(time.Minute))
+			job.Marks, job.Rewind = log.marks, log.rewind
+		},
+		observe: log.observe,
+	}
+	return f.teach(ctx, w, l, func(network engine.Network, job *train.Job) error {
+		if err := log.sync(); err != nil {
+			return err
+		}
+		if err := run.WriteJSON(filepath.Join(dir, weightsBy), job.Computed); err != nil {
+			return err
+		}
+		if err := engine.WriteArrays(filepath.Join(dir, weightsFile), network.Params(), nil); err != nil {
+			return err
+		}
+		for _, name := range []string{metricsFile, run.EventsFile} {
+			if err := copyFile(filepath.Join(dir, name), f.dir.File(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lesson is one training of the encoder.
+type lesson struct {
+	path       string // of the field that asks for it
+	objective  *plugin.Objective
+	component  experiment.Component // the objective's
+	rows       []int
+	columns    []*protocol.LabelFacts
+	epochs     int
+	leastSteps int
+	batch      int
+	optimizer  experiment.Optimizer
+	schedule   experiment.Schedule
+	encoderLR  float64                                       // as train.Job.Encoder
+	start      func(engine.Network, *protocol.Program) error // gives the network the weights that it begins with
+	job        func(*train.Job)                              // may be nil
+	observe    func(train.Progress)                          // may be nil
+}
+
+// teach runs the training loop and hands the network on when it has learned.
+func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Network, *train.Job) error) error {
+	program, err := l.objective.Plan(ctx, f.programRequest(f.plan, l.batch, len(l.rows), l.columns))
 	if err != nil {
 		return err
 	}
-	rows := w.parts.Train
+	rows := l.rows
 	if program.LabelledOnly {
 		if rows = labelled(w.store, rows, program.Labels); len(rows) == 0 {
-			return &fault.Error{Op: "train", Kind: fault.Data, Plugin: f.x.Train.Objective.Name, Path: f.x.Train.Objective.Path, Where: f.x.Train.Objective.Where,
+			return &fault.Error{Op: "train", Kind: fault.Data, Plugin: l.component.Name, Path: l.component.Path, Where: l.component.Where,
 				What: fmt.Sprintf("no training object has a value for %v", program.Labels), Do: "name another label column, or a source that has it"}
 		}
 	}
-	network, err := f.Engine.Compile(f.engineProgram(f.plan, program), f.trainOptions(f.plan))
+	network, err := f.Engine.Compile(f.engineProgram(f.plan, program), f.trainOptions(f.plan, l.batch))
 	if err != nil {
-		return f.at(err, "train.batch")
+		return f.at(err, l.path+".batch")
 	}
 	defer network.Close()
-	if err := f.start(network, program); err != nil {
+	if err := l.start(network, program); err != nil {
 		return err
 	}
 	widths := map[string][]int64{}
 	for _, t := range program.Taps {
 		widths[t.Name] = network.TapShape(t.Name)
 	}
-	if err := objective.Bind(f.x.Train.Batch, widths, program.Labels); err != nil {
+	if err := l.objective.Bind(l.batch, widths, program.Labels); err != nil {
 		return err
 	}
 	views := map[string]*plugin.Pipeline{}
@@ -133,43 +189,32 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		}
 		views[v.Name] = chain
 	}
-	log := &trainLog{dir: f.dir}
-	defer func() { err = errors.Join(err, log.close()) }()
-	t := f.x.Train
 	job := &train.Job{
-		Source:  &train.Loader{Store: w.store, Rows: rows, Views: views, Labels: program.Labels, Batch: t.Batch, Seed: f.x.Seed},
-		Program: program, Network: network, Objective: objective,
-		Seed: f.x.Seed, Batch: t.Batch, Epochs: t.Epochs, Momentum: t.Optimizer.Momentum, Decay: t.Optimizer.WeightDecay, StopAfter: f.StopAfter,
-		Engine:          f.computes(),
-		Checkpoints:     &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey},
-		CheckpointEvery: time.Duration(t.CheckpointMinutes * float64(time.Minute)),
-		Marks:           log.marks, Rewind: log.rewind,
-		Note: func(format string, a ...any) { f.Progress.Note(fmt.Sprintf(format, a...)) },
+		Source:  &train.Loader{Store: w.store, Rows: rows, Views: views, Labels: program.Labels, Batch: l.batch, Seed: f.x.Seed},
+		Program: program, Network: network, Objective: l.objective,
+		Seed: f.x.Seed, Batch: l.batch, Epochs: l.epochs, Momentum: l.optimizer.Momentum, Decay: l.optimizer.WeightDecay, Encoder: l.encoderLR,
+		Engine: f.computes(),
+		Note:   func(format string, a ...any) { f.Progress.Note(fmt.Sprintf(format, a...)) },
 	}
-	perEpoch, total := job.Steps()
-	job.Schedule = train.Schedule{Base: t.Optimizer.LR, Kind: t.Schedule.Kind, Warmup: int(t.Schedule.WarmupEpochs * float64(perEpoch)), Total: total}
+	if l.job != nil {
+		l.job(job)
+	}
+	perEpoch, _ := job.Steps()
+	if perEpoch > 0 {
+		job.Epochs = max(job.Epochs, (l.leastSteps+perEpoch-1)/perEpoch)
+	}
+	_, total := job.Steps()
+	job.Schedule = train.Schedule{Base: l.optimizer.LR, Kind: l.schedule.Kind, Warmup: int(l.schedule.WarmupEpochs * float64(perEpoch)), Total: total}
 	job.Observe = func(p train.Progress) {
 		f.Progress.Update(p.Step, p.Steps, run.Field{Name: "loss", Value: fmt.Sprintf("%.3f", p.Loss)}, run.Field{Value: fmt.Sprintf("%.0f images/s", p.ImagesPS)})
-		log.observe(p)
-	}
-	if err := train.Run(ctx, job); err != nil {
-		return f.at(err, "train")
-	}
-	if err := log.sync(); err != nil {
-		return err
-	}
-	if err := run.WriteJSON(filepath.Join(dir, weightsBy), job.Computed); err != nil {
-		return err
-	}
-	if err := engine.WriteArrays(filepath.Join(dir, weightsFile), network.Params(), nil); err != nil {
-		return err
-	}
-	for _, name := range []string{metricsFile, run.EventsFile} {
-		if err := copyFile(filepath.Join(dir, name), f.dir.File(name)); err != nil {
-			return err
+		if l.observe != nil {
+			l.observe(p)
 		}
 	}
-	return nil
+	if err := train.Run(ctx, job); err != nil {
+		return f.at(err, l.path)
+	}
+	return end(network, job)
 }
 
 // labelled keeps the rows that have every column.

@@ -141,9 +141,9 @@ const (
 
 func plotBox(h float64) box { return box{54, 12, chartW - 54 - 14, h - 12 - 44} }
 
-// curve draws one measurement against the training step. With zero the vertical axis begins there. Long series are averaged
+// trainingCurve draws one measurement against the training step. With zero the vertical axis begins there. Long series are averaged
 // into at most 600 points; from 80 points on a running mean is drawn over them.
-func curve(title, yLabel, note string, steps, values []float64, zero bool) *chart {
+func trainingCurve(title, yLabel, note string, steps, values []float64, zero bool) *chart {
 	x, y := finitePairs(steps, values)
 	if len(x) < 2 {
 		return nil
@@ -341,9 +341,9 @@ func curves(lines []run.MetricLine, names []string) []*chart {
 		}
 		return v
 	}
-	list := []*chart{curve("Loss", "loss", "What training minimises, on batches of the training objects.", steps, of(func(l run.MetricLine) float64 { return l.Loss }), false)}
+	list := []*chart{trainingCurve("Loss", "loss", "What training minimises, on batches of the training objects.", steps, of(func(l run.MetricLine) float64 { return l.Loss }), false)}
 	for _, name := range names {
-		list = append(list, curve(name, name, "Reported by the training objective for the same batches.", steps, of(func(l run.MetricLine) float64 {
+		list = append(list, trainingCurve(name, name, "Reported by the training objective for the same batches.", steps, of(func(l run.MetricLine) float64 {
 			if v, ok := l.Metrics[name]; ok {
 				return v
 			}
@@ -351,8 +351,8 @@ func curves(lines []run.MetricLine, names []string) []*chart {
 		}), false))
 	}
 	list = append(list,
-		curve("Learning rate", "learning rate", "The step size of the optimiser.", steps, of(func(l run.MetricLine) float64 { return l.LR }), true),
-		curve("Throughput", "images/s", "Images learned from per second, with the making of their views, over the last second or more.", steps, of(func(l run.MetricLine) float64 { return l.ImagesPS }), true))
+		trainingCurve("Learning rate", "learning rate", "The step size of the optimiser.", steps, of(func(l run.MetricLine) float64 { return l.LR }), true),
+		trainingCurve("Throughput", "images/s", "Images learned from per second, with the making of their views, over the last second or more.", steps, of(func(l run.MetricLine) float64 { return l.ImagesPS }), true))
 	var shown []*chart
 	for _, c := range list {
 		if c != nil {

@@ -125,6 +125,7 @@ type task struct {
 	Name, ID, About, Missing string
 	Matrices                 []*matrix
 	Charts                   []*chart
+	Equal                    []equal
 	Panels                   []*panels
 	Problems                 []string
 }
@@ -477,6 +478,7 @@ func (p *page) tasks(f *files) {
 				t.Charts = append(t.Charts, c)
 			}
 		}
+		t.Equal = equals(r)
 		for _, fig := range r.Figures {
 			t.figure(f, r, fig)
 		}

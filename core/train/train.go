@@ -35,7 +35,8 @@ type Job struct {
 	Schedule  Schedule
 	Momentum  float64 // of the optimiser
 	Decay     float64
-	StopAfter int // steps after which to stop as if interrupted; 0: never. For tests of resuming.
+	Encoder   float64 // what the learning rate of the encoder is multiplied with; 0 means 1
+	StopAfter int     // steps after which to stop as if interrupted; 0: never. For tests of resuming.
 
 	Engine   run.Computed   // what computes here
 	Computed []run.Computed // what computed the steps done, in earlier sittings and this one: filled by Run from the checkpoint
@@ -207,7 +208,7 @@ func (j *Job) step(ctx context.Context, step int, b *Batch) (*protocol.LossAnswe
 			return nil, err
 		}
 	}
-	if err := j.Network.Step(engine.Optimiser{LR: j.Schedule.At(step), Momentum: j.Momentum, WeightDecay: j.Decay}); err != nil {
+	if err := j.Network.Step(engine.Optimiser{LR: j.Schedule.At(step), Momentum: j.Momentum, WeightDecay: j.Decay, Encoder: j.Encoder}); err != nil {
 		if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Diverged {
 			return nil, j.diverged(step, b, e.What)
 		}

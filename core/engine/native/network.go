@@ -107,13 +107,28 @@ func (n *network) Step(o engine.Optimiser) error {
 		clear(n.slabs.gradients)
 		return &fault.Error{Op: "train", Kind: fault.Diverged, What: what + " is not finite", Do: "lower the learning rate, or lengthen the warm-up"}
 	}
-	s := n.slabs
-	for _, part := range []struct {
-		from, to int
-		decay    float64
-	}{{0, n.decayed, o.WeightDecay}, {n.decayed, n.trained, 0}} {
-		if part.to > part.from {
-			n.pool.SGD(float32(o.LR), float32(o.Momentum), float32(part.decay), s.gradients[part.from:part.to], s.velocities[part.from:part.to], s.online[part.from:part.to])
+	move := func(from, to int, lr, decay float64) {
+		if to > from {
+			s := n.slabs
+			n.pool.SGD(float32(lr), float32(o.Momentum), float32(decay), s.gradients[from:to], s.velocities[from:to], s.online[from:to])
+		}
+	}
+	if o.Encoder == 0 || o.Encoder == 1 {
+		move(0, n.decayed, o.LR, o.WeightDecay)
+		move(n.decayed, n.trained, o.LR, 0)
+	} else {
+		for _, p := range n.params {
+			if p.buffer {
+				continue
+			}
+			lr, decay := o.LR, 0.
+			if strings.HasPrefix(p.name, encoderPrefix) {
+				lr *= o.Encoder
+			}
+			if p.offset < n.decayed {
+				decay = o.WeightDecay
+			}
+			move(p.offset, p.offset+p.room, lr, decay)
 		}
 	}
 	n.changed(false)
@@ -129,6 +144,7 @@ func (n *network) UpdateMomentum(m float64) {
 }
 
 const (
+	encoderPrefix   = "encoder."
 	momentumPrefix  = "momentum."
 	optimiserPrefix = "optimiser."
 )

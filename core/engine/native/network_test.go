@@ -608,3 +608,47 @@ func TestPlannedValuesDoNotOverlap(t *testing.T) {
 		}
 	}
 }
+
+// With a share of the learning rate for the encoder its parameters go that share of the way, those of heads the whole, and
+// weight decay with them; a share of one changes no bit.
+func TestTheEncoderMayLearnSlower(t *testing.T) {
+	parameters := func(encoder float64, steps int) map[string][]float32 {
+		n := tinyMoco(t, engine.Options{Batch: 24, Seed: 3})
+		defer n.Close()
+		for range steps {
+			must(t, n.Forward("query", n.batch, 0))
+			must(t, n.Backward("query"))
+			must(t, n.Step(engine.Optimiser{LR: 0.1, Momentum: 0.9, WeightDecay: 1e-3, Encoder: encoder}))
+		}
+		all := map[string][]float32{}
+		for _, a := range n.Params() {
+			if p := n.params[a.Name]; !p.buffer {
+				all[a.Name] = slices.Clone(a.Data)
+			}
+		}
+		return all
+	}
+	before, whole, one, slow := parameters(0, 0), parameters(0, 1), parameters(1, 1), parameters(0.25, 1)
+	heads, encoders := 0, 0
+	for name, from := range before {
+		share := 1.
+		if strings.HasPrefix(name, "encoder.") {
+			share = 0.25
+			encoders++
+		} else {
+			heads++
+		}
+		if !slices.Equal(whole[name], one[name]) {
+			t.Errorf("%s: a share of one is not all", name)
+		}
+		for i, w := range from {
+			full, part := float64(whole[name][i]-w), float64(slow[name][i]-w)
+			if math.Abs(part-share*full) > 1e-6*(math.Abs(float64(w))+math.Abs(full)) {
+				t.Fatalf("%s: moved by %v, and by %v with the share %v", name, full, part, share)
+			}
+		}
+	}
+	if heads == 0 || encoders == 0 {
+		t.Fatalf("%d parameters of heads and %d of encoders", heads, encoders)
+	}
+}
