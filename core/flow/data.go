@@ -107,6 +107,11 @@ func (f *Flow) measure(ctx context.Context, w *work) error {
 	if !f.needsStatistics(append(f.learnedFrom(), "eval")...) {
 		return nil
 	}
+	return f.measureFor(ctx, w)
+}
+
+// measureFor takes them.
+func (f *Flow) measureFor(ctx context.Context, w *work) error {
 	from := recipe{"statistics", map[string]any{"revision": dataRevision, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed}}
 	r, err := f.stage(ctx, "statistics", "mean, deviation, median, MAD and percentiles of the training split, per band", from, func(ctx context.Context, dir string) error {
 		statistics, err := data.Statistics(w.store, w.parts.Train)

@@ -15,6 +15,8 @@ type Samples struct {
 	Rows  []int // of the training split
 	Facts *protocol.SampleFacts
 	Views map[string][]plugin.Ref
+
+	parts *data.Parts
 }
 
 // Samples plans the experiment and brings its data into the store, or opens what is there. The store is the caller's to
@@ -36,7 +38,7 @@ func (f *Flow) Samples(ctx context.Context) (s *Samples, err error) {
 		store.Close()
 		return nil, f.at(err, "data.split.by")
 	}
-	s = &Samples{Store: store, Rows: parts.Train, Facts: f.plan.facts, Views: map[string][]plugin.Ref{}}
+	s = &Samples{Store: store, Rows: parts.Train, Facts: f.plan.facts, parts: parts, Views: map[string][]plugin.Ref{}}
 	for name, chain := range f.x.Views {
 		s.Views[name] = refs(chain)
 	}
