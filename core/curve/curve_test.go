@@ -10,6 +10,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/run"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 // grown is a result whose arms have the score value(arm, labels) plus noise that is the draw's.

@@ -13,6 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
+
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 // A misspelt name finds what was meant, an abbreviation too, and a stranger finds nothing.

@@ -11,6 +11,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 // small is a convolution, batch norm, activation and pooling over 8×8 images of three bands.

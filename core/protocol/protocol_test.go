@@ -15,6 +15,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 // TestViewsStayInside checks descriptors of any kind against what they may reach.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 func Example() {

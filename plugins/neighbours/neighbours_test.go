@@ -10,6 +10,8 @@ import (
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sdk/sdktest"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 func Example() {

@@ -10,6 +10,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 // TestModelGeometry compares shapes with the definition of a convolution: the number of places where a window fits.

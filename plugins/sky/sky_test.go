@@ -9,6 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
+
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 	"github.com/asterism-ssl/asterism/plugins/sdk/sdktest"
 )

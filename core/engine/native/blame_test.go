@@ -10,6 +10,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"pgregory.net/rapid"
+
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
 )
 
 // scale multiplies a parameter, of the momentum network where the name begins so.

@@ -11,6 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "github.com/asterism-ssl/asterism/core/seeded" // the same examples in every run
+
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
