@@ -113,7 +113,7 @@ diverged, 75 interrupted and resumable, 130 interrupted.`,
 	flags.StringVar(&a.progress, "progress", "auto", "progress display: auto, bar, plain, json, none")
 	flags.StringArrayVar(&a.overrides, "plugin", nil, "use the plugin in a folder instead of the installed one, NAME=DIR")
 	flags.StringVar(&a.runs, "runs", "runs", "folder of run directories")
-	c.AddCommand(a.runCommand(), a.vetCommand(), a.planCommand(), a.viewsCommand(), a.curveCommand(), a.runsCommand(), a.reportCommand(), a.predictCommand(), a.searchCommand(), a.serveCommand(), a.exportCommand(), a.benchCommand(), a.pluginCommand(), a.schemaCommand(), a.storeCommand(), a.versionCommand())
+	c.AddCommand(a.runCommand(), a.vetCommand(), a.planCommand(), a.viewsCommand(), a.curveCommand(), a.runsCommand(), a.reportCommand(), a.initCommand(), a.predictCommand(), a.searchCommand(), a.serveCommand(), a.exportCommand(), a.benchCommand(), a.pluginCommand(), a.schemaCommand(), a.storeCommand(), a.versionCommand())
 	wrapUsage(c)
 	c.SetHelpCommand(helpCommand())
 	return c
