@@ -1,6 +1,7 @@
 // Package supervised trains a network on labels, as a baseline for learning without them and to fine-tune.
 //
-// supervised.classify is the cross-entropy of a linear layer on the representation, trained together with the encoder.
+// supervised.classify is the cross-entropy of a linear layer on the representation, trained together with the encoder;
+// supervised.regress the squared error of one for a label of numbers.
 package supervised
 
 import (
@@ -19,6 +20,7 @@ var schema string
 func Plugin() sdk.Plugin {
 	return sdk.Plugin{Name: "supervised", Version: "0.1.0", Components: []sdk.Component{
 		sdk.Objective("classify", 1, "cross-entropy of a label's classes", schema, newClassify),
+		sdk.Objective("regress", 1, "squared error of a label of numbers", regressSchema, newRegress),
 	}}
 }
 
