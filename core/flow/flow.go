@@ -261,7 +261,7 @@ func (f *Flow) recordComputed(file string) error {
 // forget removes from the run directory what was made from the stage that is about to be made anew: an interrupted run
 // must not show results of other data or weights.
 func (f *Flow) forget(title string) error {
-	stale := []string{report.File}
+	stale := []string{report.File, report.FiguresDir, report.NumbersCSV}
 	if name, ok := strings.CutPrefix(title, "task "); ok {
 		stale = append(stale, filepath.Join("tasks", name))
 	} else {

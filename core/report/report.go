@@ -16,15 +16,23 @@ import (
 const File = "report.html"
 
 // Write writes report.html into a run directory from the plain files that are there, and returns its path. The page is one
-// file that loads nothing: it can be mailed. The same files give the same bytes. It appears whole or not at all.
+// file that loads nothing: it can be mailed. The same files give the same bytes. It appears whole or not at all. Beside it
+// are its charts as SVG and its numbers as CSV.
 func Write(runDir string) (path string, err error) {
 	f, err := read(runDir)
 	if err != nil {
 		return "", err
 	}
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, newPage(f)); err != nil {
+	p := newPage(f)
+	if err := pageTemplate.Execute(&b, p); err != nil {
 		return "", &fault.Error{Op: "report", Kind: fault.Internal, Where: runDir, What: "cannot lay out the report", Err: err}
+	}
+	if err := writeFigures(runDir, p); err != nil {
+		return "", err
+	}
+	if err := writeNumbers(runDir, f.tasks); err != nil {
+		return "", err
 	}
 	path = filepath.Join(runDir, File)
 	return path, run.WriteFile(path, b.Bytes())
