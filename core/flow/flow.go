@@ -262,16 +262,17 @@ func (f *Flow) recordComputed(file string) error {
 // must not show results of other data or weights.
 func (f *Flow) forget(title string) error {
 	stale := []string{report.File, report.FiguresDir, report.NumbersCSV}
-	if name, ok := strings.CutPrefix(title, "task "); ok {
-		stale = append(stale, filepath.Join("tasks", name))
-	} else {
+	task, isTask := strings.CutPrefix(title, "task ")
+	switch {
+	case isTask:
+		stale = append(stale, filepath.Join("tasks", task))
+	case strings.HasPrefix(title, run.Finetuned+" "), strings.HasPrefix(title, run.Supervised+" "): // of one task, which comes after it
+	case title == "untrained", title == run.Pixels:
 		stale = append(stale, "tasks")
-		if title == "embed" || !afterwards(title) {
-			stale = append(stale, representationsFile, representationsBy)
-		}
-		if !afterwards(title) {
-			stale = append(stale, weightsFile, weightsBy)
-		}
+	case title == "embed":
+		stale = append(stale, "tasks", representationsFile, representationsBy)
+	default:
+		stale = append(stale, "tasks", representationsFile, representationsBy, weightsFile, weightsBy)
 	}
 	for _, name := range stale {
 		if err := os.RemoveAll(f.dir.File(name)); err != nil {
@@ -279,11 +280,6 @@ func (f *Flow) forget(title string) error {
 		}
 	}
 	return nil
-}
-
-// afterwards says whether a stage comes after the training and changes nothing that the training left.
-func afterwards(title string) bool {
-	return title == "embed" || title == "untrained" || title == run.Pixels || strings.HasPrefix(title, run.Finetuned+" ") || strings.HasPrefix(title, run.Supervised+" ")
 }
 
 // component is a component's part of a stage's key.

@@ -138,7 +138,7 @@ func (p *Predictor) openTasks(ctx context.Context) error {
 			q.state, err = plugin.ReadTensors(filepath.Join(folder, "state.safetensors"))
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return &fault.Error{Op: "predict", Kind: fault.Config, Path: "tasks." + t.Name, What: "the task was not answered in " + p.Dir, Do: "run its experiment to the end, or leave the predictions out with --no-tasks"}
+			return &fault.Error{Op: "predict", Kind: fault.Config, Path: "tasks." + t.Name, What: "the task was not answered in " + p.Dir, Do: "run its experiment to the end; asterism predict --no-tasks does without"}
 		}
 		if err != nil {
 			return trained.Damaged(p.Dir, err)
