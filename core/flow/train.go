@@ -206,7 +206,11 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 	_, total := job.Steps()
 	job.Schedule = train.Schedule{Base: l.optimizer.LR, Kind: l.schedule.Kind, Warmup: int(l.schedule.WarmupEpochs * float64(perEpoch)), Total: total}
 	job.Observe = func(p train.Progress) {
-		f.Progress.Update(p.Step, p.Steps, run.Field{Name: "loss", Value: fmt.Sprintf("%.3f", p.Loss)}, run.Field{Value: fmt.Sprintf("%.0f images/s", p.ImagesPS)})
+		fields := []run.Field{{Name: "epoch", Value: fmt.Sprintf("%.1f", p.Epoch)}, {Name: "loss", Value: fmt.Sprintf("%.3f", p.Loss)}, {Value: fmt.Sprintf("%.0f images/s", p.ImagesPS)}}
+		if p.Stall >= 0.01 {
+			fields = append(fields, run.Field{Name: "waiting for views", Value: fmt.Sprintf("%.0f %%", 100*p.Stall)})
+		}
+		f.Progress.Update(p.Step, p.Steps, fields...)
 		if l.observe != nil {
 			l.observe(p)
 		}
