@@ -108,6 +108,7 @@ type experimentFlags struct {
 	tags, sets []string
 	threads    int
 	fresh      bool
+	text       []byte // instead of what the file holds
 }
 
 // load reads the experiment.
@@ -123,7 +124,7 @@ func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *re
 		}
 		return weights.EncoderOf(path)
 	}
-	x, err := experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}, EncoderOf: encoderOf})
+	x, err := experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}, EncoderOf: encoderOf, Text: f.text})
 	return x, r, err
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/predict"
 	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/core/trained"
 )
 
 func (a *app) predictCommand() *cobra.Command {
@@ -173,7 +174,7 @@ func whole(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return unwritable(path, err)
 	}
-	err = write(f)
+	err = write(named{f, path})
 	if closed := f.Close(); err == nil {
 		err = unwritable(path, closed)
 	}
@@ -184,6 +185,18 @@ func whole(path string, write func(io.Writer) error) error {
 		os.Remove(f.Name())
 	}
 	return err
+}
+
+// named is a file whose failures to be written name the path that it will have.
+type named struct {
+	f    *os.File
+	path string
+}
+
+// Write writes to the file.
+func (n named) Write(b []byte) (int, error) {
+	k, err := n.f.Write(b)
+	return k, unwritable(n.path, err)
 }
 
 func unwritable(path string, err error) error {
@@ -215,8 +228,12 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 		return nil, err
 	}
 	resolved := filepath.Join(dir, "resolved.json")
+	text, err := asUsed(resolved)
+	if err != nil {
+		return nil, trained.Damaged(dir, err)
+	}
 	if images != "" {
-		own, _, err := a.load(resolved, &experimentFlags{})
+		own, _, err := a.load(resolved, &experimentFlags{text: text})
 		if err != nil {
 			return nil, err
 		}
@@ -226,7 +243,7 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 		}
 		sets = []string{set}
 	}
-	x, r, err := a.load(resolved, &experimentFlags{sets: sets})
+	x, r, err := a.load(resolved, &experimentFlags{sets: sets, text: text})
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +251,25 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 	interruptible(c, u.progress.Note)
 	u.host = newHost(r, u.progress, threads)
 	return u, nil
+}
+
+// asUsed is a resolved experiment without what says only how its tasks were held against others: that changes with the
+// language, and a run must stay of use.
+func asUsed(file string) ([]byte, error) {
+	var whole map[string]any
+	if err := run.ReadJSON(file, &whole); err != nil {
+		return nil, err
+	}
+	tasks, _ := whole["tasks"].(map[string]any)
+	for _, task := range tasks {
+		fields, _ := task.(map[string]any)
+		for name := range fields {
+			if !strings.Contains(name, ".") && name != "labels" && name != "draws" { // neither the component nor what it learned from
+				delete(fields, name)
+			}
+		}
+	}
+	return json.Marshal(whole)
 }
 
 func (u *used) close() error {

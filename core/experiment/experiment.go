@@ -115,6 +115,7 @@ type Options struct {
 	Tags    []string // -t name=value
 	Sets    []string // --set path=value
 	Schemas Schemas  // the installed components
+	Text    []byte   // read instead of the file, which messages name all the same
 
 	// EncoderOf says of which encoder the weights are that encoder.from names, for a file that does not. Nil: it must.
 	EncoderOf func(from string) (component string, config json.RawMessage, err error)
@@ -145,9 +146,11 @@ func Load(file string, o Options) (e *Experiment, err error) {
 			e, err = nil, fault.List{{Op: "vet", Kind: fault.Config, Where: file, What: "this file cannot be evaluated", Do: "simplify it", Err: fmt.Errorf("%v", r)}}
 		}
 	}()
-	src, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fault.List{unreadable(file, err)}
+	src := o.Text
+	if src == nil {
+		if src, err = os.ReadFile(file); err != nil {
+			return nil, fault.List{unreadable(file, err)}
+		}
 	}
 	abs, err := filepath.Abs(file)
 	if err != nil {

@@ -146,6 +146,9 @@ func (p *Progress) Update(done, total int, fields ...Field) {
 		p.open, p.started = true, now
 	}
 	first := !p.updated
+	if total != p.total { // something else is counted now
+		p.pace = pace{}
+	}
 	p.updated, p.done, p.total = true, done, total
 	p.fields = append(p.fields[:0], fields...)
 	p.pace.add(now, done)
