@@ -115,3 +115,13 @@ func TestTableFindsWhatIsKept(t *testing.T) {
 		}
 	})
 }
+
+func ExampleTable() {
+	p := kernel.NewPool(1)
+	defer p.Close()
+	t := nearest.Table{Width: 2}
+	t.Add([]float32{3, 0, 0, 5, 6, 8}, nil) // rows of any length
+	row, cosine := t.Search(p, []float32{4, 3}, 2)
+	fmt.Printf("%v %.2f\n", row, cosine)
+	// Output: [2 0] [0.96 0.80]
+}
