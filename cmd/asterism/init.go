@@ -55,7 +55,7 @@ asked for. It is a beginning to be changed: every choice has its reason beside i
 				return &fault.Error{Kind: fault.Config, What: out + " is there already, and would be lost", Do: "name another file with --out, or remove that one"}
 			}
 			found.File = out
-			if err := whole(out, func(w io.Writer) error { return firstExperiment.Execute(w, found) }); err != nil {
+			if err := run.WriteTo(out, func(w io.Writer) error { return firstExperiment.Execute(w, found) }); err != nil {
 				return err
 			}
 			if _, err := experiment.Load(out, experiment.Options{Schemas: schemas{r}}); err != nil {
@@ -78,7 +78,6 @@ asked for. It is a beginning to be changed: every choice has its reason beside i
 type beginning struct {
 	File, Name  string
 	Root, Table string
-	Columns     []string
 	Count       int
 	Shape       []int64 // of the first image, bands last
 	Linear      bool    // proportional to light
@@ -110,7 +109,6 @@ func look(ctx context.Context, installed experiment.Schemas, host *plugin.Host, 
 			return nil, err
 		}
 		config["table"], config["columns"] = b.Table, names[1:] // the first names the objects
-		b.Columns = names[1:]
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
@@ -359,17 +357,6 @@ func (b *beginning) about() string {
 	return text + "; it asks for " + strings.Join(asked, ", ") + " of " + b.Table
 }
 
-// Used are the columns that tasks ask for.
-func (b *beginning) Used() []string {
-	var names []string
-	for _, q := range b.Questions {
-		if !slices.Contains(names, q.Column) {
-			names = append(names, q.Column)
-		}
-	}
-	return names
-}
-
 var firstExperiment = template.Must(template.New("experiment").Funcs(template.FuncMap{
 	"text": func(s string) (string, error) { b, err := json.Marshal(s); return string(b), err },
 }).Parse(`// A first experiment on {{.Count}} images of {{.Root}}: learn without labels, then ask with few. Change what you know better;
@@ -384,7 +371,7 @@ asterism.#Experiment & {
 	name: {{text .Name}}
 	seed: 1
 	data: {
-		sources: [{"images.folder": {root: {{text .Root}}{{if .Table}}, table: {{text .Table}}, columns: [{{range $i, $c := .Used}}{{if $i}}, {{end}}{{text $c}}{{end}}]{{end}}}}]
+		sources: [{"images.folder": {root: {{text .Root}}{{if .Table}}, table: {{text .Table}}, columns: [{{range $i, $q := .Questions}}{{if $i}}, {{end}}{{text $q.Column}}{{end}}]{{end}}}}]
 		frame: size: {{.Frame}} // larger images are cropped to it, smaller ones padded
 		split: {valid: 0.1, test: 0.2}
 	}

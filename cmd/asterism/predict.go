@@ -111,7 +111,7 @@ func (a *app) predict(c *cobra.Command, p *predict.Predictor, sources []experime
 		return err
 	}
 	defer list.end()
-	if err := whole(out, write); err != nil {
+	if err := run.WriteTo(out, write); err != nil {
 		return err
 	}
 	progress.Done("")
@@ -166,37 +166,6 @@ func (l *badList) keep() error {
 func (l *badList) end() {
 	l.file.Close()
 	os.Remove(l.file.Name()) // nothing, where it was kept
-}
-
-// whole writes a file that is there when it is complete, and not before.
-func whole(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".writing-*")
-	if err != nil {
-		return unwritable(path, err)
-	}
-	err = write(named{f, path})
-	if closed := f.Close(); err == nil {
-		err = unwritable(path, closed)
-	}
-	if err == nil {
-		err = unwritable(path, errors.Join(os.Chmod(f.Name(), 0o644), os.Rename(f.Name(), path)))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
-}
-
-// named is a file whose failures to be written name the path that it will have.
-type named struct {
-	f    *os.File
-	path string
-}
-
-// Write writes to the file.
-func (n named) Write(b []byte) (int, error) {
-	k, err := n.f.Write(b)
-	return k, unwritable(n.path, err)
 }
 
 func unwritable(path string, err error) error {

@@ -75,7 +75,7 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 			}
 			panel.Run = filepath.Base(filepath.Clean(dir))
 			if write != nil {
-				if err := whole(out, func(w io.Writer) error { return write(panel, w) }); err != nil {
+				if err := run.WriteTo(out, func(w io.Writer) error { return write(panel, w) }); err != nil {
 					return err
 				}
 			}

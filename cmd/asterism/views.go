@@ -20,6 +20,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/flow"
 	"github.com/asterism-ssl/asterism/core/report/thumbnail"
+	"github.com/asterism-ssl/asterism/core/run"
 )
 
 func (a *app) viewsCommand() *cobra.Command {
@@ -62,7 +63,7 @@ Pictures have a stretch of their own, but for pixels that were stretched already
 				return interrupted(c, err)
 			}
 			sheet := newSheet(x.Name, steps)
-			err = whole(out, func(w io.Writer) error {
+			err = run.WriteTo(out, func(w io.Writer) error {
 				if strings.HasSuffix(strings.ToLower(out), ".png") {
 					return png.Encode(w, sheet.picture())
 				}
@@ -152,12 +153,8 @@ func (s *sheet) picture() image.Image {
 	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
 	for y, l := range s.Lines {
 		for x, m := range l.Cutouts {
-			at, from := image.Pt(gap+x*(side+gap), gap+y*(side+gap)), m.Bounds()
-			for j := range side { // to the nearest pixel, as cutouts are small
-				for i := range side {
-					sheet.Set(at.X+i, at.Y+j, m.At(from.Min.X+i*from.Dx()/side, from.Min.Y+j*from.Dy()/side))
-				}
-			}
+			at := image.Pt(gap+x*(side+gap), gap+y*(side+gap))
+			draw.Draw(sheet, image.Rectangle{at, at.Add(image.Pt(side, side))}, thumbnail.Scaled(m, side, side), image.Point{}, draw.Src)
 		}
 	}
 	return sheet

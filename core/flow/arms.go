@@ -9,6 +9,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
 	"github.com/asterism-ssl/asterism/core/train"
@@ -77,7 +78,7 @@ func (f *Flow) pixels(ctx context.Context, w *work) error {
 	width := blocks(shape, block)
 	r, err := f.stage(ctx, run.Pixels, fmt.Sprintf("pixels averaged in blocks of %d, %d values an object, to hold results against", block, width), from, func(ctx context.Context, dir string) error {
 		r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
-		size := product(shape)
+		size := int(model.Size(f.plan.evalShape))
 		err := f.evalViews(ctx, w, f.evalOptions(f.plan).Batch, w.all(), func(first int, samples []float32, n int) error {
 			for i := range n {
 				average(samples[i*size:(i+1)*size], shape, block, r.Values[(first+i)*width:(first+i+1)*width])
@@ -138,21 +139,13 @@ func ints(shape []int64) []int {
 	return n
 }
 
-func product(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	return n
-}
-
 // planFinetune asks the objective of a task's trained baselines for its program, and whether the machine has room for it.
 func (f *Flow) planFinetune(ctx context.Context, p *resolved, t experiment.Task) error {
 	if t.Finetune == nil {
 		return nil
 	}
 	u := t.Finetune
-	objective, err := f.Host.Objective(ctx, ref(u.Objective))
+	objective, err := f.Host.Objective(ctx, Ref(u.Objective))
 	if err != nil {
 		return err
 	}
@@ -241,7 +234,7 @@ func (f *Flow) taught(ctx context.Context, w *work, q *question, answered string
 // lesson trains one encoder with the labels of some rows, and leaves what it makes of them and of the rows to be judged.
 func (f *Flow) lesson(ctx context.Context, w *work, q *question, name string, rows []int, dir string) error {
 	u := q.task.Finetune
-	objective, err := f.Host.Objective(ctx, ref(u.Objective))
+	objective, err := f.Host.Objective(ctx, Ref(u.Objective))
 	if err != nil {
 		return err
 	}

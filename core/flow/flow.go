@@ -352,14 +352,15 @@ func (f *Flow) componentNames() []string {
 	return names
 }
 
-func ref(c experiment.Component) plugin.Ref {
+// Ref names a component for the host of plugins.
+func Ref(c experiment.Component) plugin.Ref {
 	return plugin.Ref{Name: c.Name, Config: c.Config, Path: c.Path, Where: c.Where}
 }
 
 func refs(cs []experiment.Component) []plugin.Ref {
 	r := make([]plugin.Ref, len(cs))
 	for i, c := range cs {
-		r[i] = ref(c)
+		r[i] = Ref(c)
 	}
 	return r
 }

@@ -58,7 +58,7 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 // planSources opens every dataset and brings its samples to the frame.
 func (f *Flow) planSources(ctx context.Context, p *resolved) error {
 	for _, c := range f.x.Data.Sources {
-		d, err := f.Host.Dataset(ctx, ref(c))
+		d, err := f.Host.Dataset(ctx, Ref(c))
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (f *Flow) planViews(ctx context.Context, p *resolved) error {
 
 // planObjective asks for the program of the training and compiles it on paper.
 func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
-	objective, err := f.Host.Objective(ctx, ref(f.x.Train.Objective))
+	objective, err := f.Host.Objective(ctx, Ref(f.x.Train.Objective))
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (f *Flow) planEncoder(ctx context.Context, p *resolved) error {
 		}
 	}
 	build := func(input []int64) (*protocol.Model, *model.Graph, error) {
-		m, err := f.Host.Encoder(ctx, ref(c), input)
+		m, err := f.Host.Encoder(ctx, Ref(c), input)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -325,7 +325,7 @@ func (f *Flow) outShape(p *resolved, v run.PlanView) []int64 {
 func (f *Flow) planTasks(ctx context.Context, p *resolved) error {
 	samples, labels := f.expected(p)
 	for _, t := range f.x.Tasks {
-		task, err := f.Host.Task(ctx, ref(t.Component))
+		task, err := f.Host.Task(ctx, Ref(t.Component))
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"image/png"
 	"io"
 
+	"github.com/asterism-ssl/asterism/core/report/thumbnail"
 	"github.com/asterism-ssl/asterism/core/run"
 )
 
@@ -76,12 +77,7 @@ func (p *Panel) WritePNG(w io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("the picture of %s: %w", c.ID, err)
 		}
-		from := picture.Bounds()
-		for y := range cutout { // to the nearest pixel, as cutouts are small
-			for x := range cutout {
-				panel.Set(at.X+x, at.Y+y, picture.At(from.Min.X+x*from.Dx()/cutout, from.Min.Y+y*from.Dy()/cutout))
-			}
-		}
+		draw.Draw(panel, box, thumbnail.Scaled(picture, cutout, cutout), image.Point{}, draw.Src)
 	}
 	return png.Encode(w, panel)
 }

@@ -86,7 +86,7 @@ func Open(ctx context.Context, x *experiment.Experiment, dir string, o Options) 
 	const view = "eval"
 	var links []plugin.Ref
 	for _, c := range x.Views[view] {
-		links = append(links, ref(c))
+		links = append(links, flow.Ref(c))
 	}
 	if p.views, err = o.Host.Pipeline(ctx, links, view, p.inputs.Facts); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (p *Predictor) openTasks(ctx context.Context) error {
 		if n, err := strconv.Atoi(flow.MostLabels(t.Labels)); err == nil {
 			q.rows = n
 		}
-		if q.plugin, err = p.Host.Task(ctx, ref(t.Component)); err != nil {
+		if q.plugin, err = p.Host.Task(ctx, flow.Ref(t.Component)); err != nil {
 			return err
 		}
 		p.tasks = append(p.tasks, q)
@@ -358,10 +358,6 @@ func (p *Predictor) compare(b *Batch) {
 			}
 		}
 	}
-}
-
-func ref(c experiment.Component) plugin.Ref {
-	return plugin.Ref{Name: c.Name, Config: c.Config, Path: c.Path, Where: c.Where}
 }
 
 // Folder gives, as a --set of the command line, the source of a folder of images that is read as an experiment's own images

@@ -16,6 +16,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/flow"
 	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -71,7 +72,7 @@ type stream struct {
 
 // source goes through one source, a chunk at a time: each is framed as the run's own data were, in a folder for the while.
 func (s *stream) source(ctx context.Context, c experiment.Component) error {
-	d, err := s.Host.Dataset(ctx, ref(c))
+	d, err := s.Host.Dataset(ctx, flow.Ref(c))
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (s *stream) chunk(ctx context.Context, c experiment.Component, w window) er
 	if len(w.catalogue.GetFacts().GetBands()) == 0 { // bands without names count as those of the run, in their order
 		w.catalogue.Facts.Bands = facts.Bands
 	}
-	report, err := data.Ingest(ctx, dir, []data.Source{w}, frame, data.Options{From: []plugin.Ref{ref(c)}, MayBeEmpty: true})
+	report, err := data.Ingest(ctx, dir, []data.Source{w}, frame, data.Options{From: []plugin.Ref{flow.Ref(c)}, MayBeEmpty: true})
 	if err != nil {
 		return s.interrupted(ctx, err)
 	}

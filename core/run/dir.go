@@ -130,24 +130,56 @@ func WriteJSON(path string, v any) error {
 
 // WriteFile writes a file atomically: aside, synced, renamed.
 func WriteFile(path string, text []byte) error {
+	return WriteTo(path, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// WriteTo has a file written atomically: it is there when it is complete, and not before. An error of write that is not
+// one of the file's comes back as it is.
+func WriteTo(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), writing+"*")
 	if err != nil {
 		return unwritten(path, err)
 	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	out := &aside{f: f, path: path}
+	if err = write(out); out.failed != nil { // whatever was made of it on the way
+		err = out.failed
+	}
+	if end := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err == nil && end != nil {
+		err = unwritten(path, end)
+	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		if moved := os.Rename(f.Name(), path); moved != nil {
+			err = unwritten(path, moved)
+		}
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return unwritten(path, err)
 	}
-	return nil
+	return err
+}
+
+// aside is a file on its way to its name.
+type aside struct {
+	f      *os.File
+	path   string
+	failed error
+}
+
+// Write writes, and remembers what went wrong.
+func (a *aside) Write(b []byte) (int, error) {
+	n, err := a.f.Write(b)
+	if err != nil {
+		a.failed = unwritten(a.path, err)
+		err = a.failed
+	}
+	return n, err
 }
 
 func unwritten(path string, err error) error {
-	return &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot write " + path, Err: err, Do: "free space on that disk, or check who may write there"}
+	return &fault.Error{Op: "run", Kind: fault.Resource, What: "cannot write " + path, Err: err, Do: "check that its folder is there, has room and may be written"}
 }
 
 // Continue opens a file that grows during a run, to be written from offset on; what was there beyond is lost. It is a

@@ -3,9 +3,9 @@ package run
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -82,7 +82,7 @@ func (o *Objects) Column(name string) (ObjectColumn, bool) {
 }
 
 // Write makes an Arrow IPC file with the columns id, part, and those of the data, their names with "data." before them.
-func (o *Objects) Write(path string) (err error) {
+func (o *Objects) Write(path string) error {
 	fields := []arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String}, {Name: "part", Type: arrow.BinaryTypes.String}}
 	for _, c := range o.Columns {
 		field := arrow.Field{Name: "data." + c.Name, Type: arrow.PrimitiveTypes.Float64, Nullable: true}
@@ -116,23 +116,13 @@ func (o *Objects) Write(path string) (err error) {
 	}
 	batch := b.NewRecordBatch()
 	defer batch.Release()
-	f, err := os.CreateTemp(filepath.Dir(path), ".objects-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err == nil {
-			err = os.Rename(f.Name(), path)
-		}
+	return WriteTo(path, func(to io.Writer) error {
+		w, err := ipc.NewFileWriter(to, ipc.WithSchema(schema))
 		if err != nil {
-			os.Remove(f.Name())
+			return err
 		}
-	}()
-	w, err := ipc.NewFileWriter(f, ipc.WithSchema(schema))
-	if err != nil {
-		return err
-	}
-	return errors.Join(w.Write(batch), w.Close(), f.Chmod(0o644))
+		return errors.Join(w.Write(batch), w.Close())
+	})
 }
 
 // ReadObjects reads what Write wrote.

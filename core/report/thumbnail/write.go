@@ -66,7 +66,7 @@ func sized(m image.Image) image.Image {
 	switch {
 	case long <= smallest/2:
 		f := (smallest + long - 1) / long
-		return nearest(m, w*f, h*f)
+		return Scaled(m, w*f, h*f)
 	case long < smallest:
 		w, h := to(smallest)
 		return bilinear(m, w, h)
@@ -77,7 +77,8 @@ func sized(m image.Image) image.Image {
 	return m
 }
 
-func nearest(m image.Image, w, h int) image.Image {
+// Scaled is a picture at another size, to the nearest pixel: small ones keep their pixels visible.
+func Scaled(m image.Image, w, h int) image.Image {
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
 	b := m.Bounds()
 	for y := range h {
