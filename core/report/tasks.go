@@ -127,4 +127,3 @@ func (f *files) picture(task string, o run.PanelObject, role string) picture {
 	p.Source = template.URL(dataURI(b))
 	return p
 }
-
