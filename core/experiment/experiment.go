@@ -97,6 +97,7 @@ type Task struct {
 	Finetune *Finetune // how the last two are trained; may be nil without them
 	Labels   []string  // "50", "all"
 	Draws    int
+	Judge    string // the part of the split that answers are judged on: "test" or "valid"
 }
 
 // Finetune says how an encoder is trained with the labels of a task.

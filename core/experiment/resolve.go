@@ -54,6 +54,7 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 			Against  []string
 			Labels   []any
 			Draws    int
+			Judge    string
 			Finetune *struct {
 				Epochs, Batch int
 				LeastSteps    int `json:"least_steps"`
@@ -100,7 +101,7 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 	e.Train = Train{Objective: component("train.objective"), Epochs: t.Epochs, Batch: t.Batch, Precision: t.Precision, CheckpointMinutes: t.CheckpointMinutes,
 		Optimizer: t.Optimizer.one(), Schedule: t.Schedule.one()}
 	for name, task := range doc.Tasks {
-		q := Task{Name: name, Component: component("tasks." + name), Against: task.Against, Draws: task.Draws}
+		q := Task{Name: name, Component: component("tasks." + name), Against: task.Against, Draws: task.Draws, Judge: task.Judge}
 		if u := task.Finetune; u != nil {
 			q.Finetune = &Finetune{Objective: component("tasks." + name + ".finetune.objective"), Epochs: u.Epochs, LeastSteps: u.LeastSteps, Batch: u.Batch,
 				Optimizer: u.Optimizer.one(), Schedule: u.Schedule.one(), EncoderLR: u.EncoderLR}

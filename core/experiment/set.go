@@ -205,7 +205,7 @@ func written(x ast.Expr) []ast.Expr {
 
 // component gives the one component of a struct, whose key messages leave out of paths: views.train.0.max.
 func component(decls []ast.Decl, s step) (*ast.Field, bool) {
-	if s.index >= 0 || s.quoted || slices.Contains([]string{"against", "finetune", "labels", "draws"}, s.name) {
+	if s.index >= 0 || s.quoted || slices.Contains([]string{"against", "finetune", "judge", "labels", "draws"}, s.name) {
 		return nil, false
 	}
 	var only *ast.Field

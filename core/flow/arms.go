@@ -208,7 +208,7 @@ func (f *Flow) taught(ctx context.Context, w *work, q *question, answered string
 				parts := map[string]any{
 					"revision": []int{armRevision, trainRevision, embedRevision}, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 					"views": f.pipelines(append(views, "eval")), "statistics": f.statistics(w, append(views, "eval")...), "encoder": encoder, "how": f.finetuneKey(q.task),
-					"asked": q.labels, "labels": labels, "draw": draw, "arm": name,
+					"asked": q.labels, "judge": q.task.Judge, "labels": labels, "draw": draw, "arm": name,
 				}
 				if name == run.Finetuned {
 					parts["from"] = w.trainKey

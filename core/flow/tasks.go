@@ -32,26 +32,30 @@ type question struct {
 	plugin *plugin.Task
 	labels []string // columns
 	fit    []int    // training rows that have every label
-	score  []int    // test rows that have every label
+	score  []int    // rows of the part that judges that have every label
 }
 
 // questions picks the rows of every task, before anything expensive runs, so that a label that nobody has is found now.
 func (f *Flow) questions(ctx context.Context, w *work) error {
 	for i, t := range f.x.Tasks {
+		judges := w.parts.Test
+		if t.Judge == "valid" {
+			judges = w.parts.Valid
+		}
 		q := &question{task: t, plugin: f.plan.tasks[i]}
-		needs, err := q.plugin.Needs(ctx, f.needs(w, len(w.parts.Train), len(w.parts.Test)))
+		needs, err := q.plugin.Needs(ctx, f.needs(w, len(w.parts.Train), len(judges)))
 		if err != nil {
 			return err
 		}
 		q.labels = needs.Labels
-		q.fit, q.score = w.parts.Train, w.parts.Test
+		q.fit, q.score = w.parts.Train, judges
 		if len(q.labels) > 0 {
 			q.fit, q.score = labelled(w.store, q.fit, q.labels), labelled(w.store, q.score, q.labels)
 		}
 		for _, part := range []struct {
 			name string
 			rows []int
-		}{{"training", q.fit}, {"test", q.score}} {
+		}{{"training", q.fit}, {t.Judge, q.score}} {
 			if len(part.rows) == 0 {
 				what := fmt.Sprintf("the %s part has no object", part.name)
 				if len(q.labels) > 0 {
@@ -81,10 +85,10 @@ func (f *Flow) needs(w *work, fit, predict int) *protocol.TaskNeedsRequest {
 // answer makes or reuses the answer to one question.
 func (f *Flow) answer(ctx context.Context, w *work, q *question) error {
 	from := recipe{"task", map[string]any{
-		"revision": taskRevision, "task": f.component(q.task.Component), "against": q.task.Against, "finetune": f.finetuneKey(q.task), "labels": q.task.Labels, "draws": q.task.Draws, "name": q.task.Name,
+		"revision": taskRevision, "task": f.component(q.task.Component), "against": q.task.Against, "finetune": f.finetuneKey(q.task), "labels": q.task.Labels, "draws": q.task.Draws, "name": q.task.Name, "judge": q.task.Judge,
 		"learned": w.learned.key, "untrained": w.untrained.key, "pixels": w.pixels.key, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 	}}
-	what := fmt.Sprintf("%s on %d training objects, judged on %d test objects", q.task.Component.Name, len(q.fit), len(q.score))
+	what := fmt.Sprintf("%s on %d training objects, judged on %d %s objects", q.task.Component.Name, len(q.fit), len(q.score), q.task.Judge)
 	taught, err := f.taught(ctx, w, q, from.key())
 	if err != nil {
 		return err
@@ -104,7 +108,7 @@ func (f *Flow) answer(ctx context.Context, w *work, q *question) error {
 
 // ask fits, predicts and scores the task for each arm, number of labels and draw of them.
 func (f *Flow) ask(ctx context.Context, w *work, q *question, taught map[lessonOf]string, dir string) (*run.TaskResult, error) {
-	result := &run.TaskResult{Task: q.task.Name, Component: q.task.Component.Name, Part: "test", FitRows: len(q.fit), ScoreRows: len(q.score)}
+	result := &run.TaskResult{Task: q.task.Name, Component: q.task.Component.Name, Part: q.task.Judge, FitRows: len(q.fit), ScoreRows: len(q.score)}
 	scores := map[[3]string]*run.Score{}
 	var order [][3]string
 	for _, labels := range q.task.Labels {

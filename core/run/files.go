@@ -243,7 +243,7 @@ type Arm struct{ Name, About string }
 type TaskResult struct {
 	Task      string     `json:"task"`
 	Component string     `json:"component"`
-	Part      string     `json:"part"` // "test": what the scores are measured on
+	Part      string     `json:"part"` // "test" or "valid": what the scores are measured on
 	FitRows   int        `json:"fit_rows"`
 	ScoreRows int        `json:"score_rows"`
 	Scores    []Score    `json:"scores"`

@@ -28,6 +28,7 @@ type goldens struct {
 	Rotate []struct {
 		Shape         []int64
 		Degrees, Fill float64
+		Zoom          float64
 		Out           []float64
 	}
 	Smooth []struct {
@@ -49,16 +50,17 @@ func readGoldens(t *testing.T) (g goldens) {
 	return g
 }
 
-// Rotation is skimage.transform.rotate's, edges and fill included.
+// Rotation is skimage.transform.rotate's, and zoom its warp's, edges and fill included.
 func TestRotateAgainstScikitImage(t *testing.T) {
 	for _, c := range readGoldens(t).Rotate {
 		in := pixels(volume(c.Shape))
 		out := make([]float32, len(in))
+		zoom := c.Zoom
 		sin, cos := math.Sincos(c.Degrees * math.Pi / 180)
-		rotate{rotateConfig{Axis: -1}}.plane(c.Shape).rotate(out, in, cos, sin, float32(c.Fill))
+		rotate{rotateConfig{Axis: -1}}.plane(c.Shape).resample(out, in, cos/zoom, sin/zoom, float32(c.Fill))
 		for i := range out {
 			if math.Abs(float64(out[i])-c.Out[i]) > 3e-6 {
-				t.Fatalf("%v by %v°: value %d is %v, scikit-image has %v", c.Shape, c.Degrees, i, out[i], c.Out[i])
+				t.Fatalf("%v by %v°, zoomed %v: value %d is %v, scikit-image has %v", c.Shape, c.Degrees, c.Zoom, i, out[i], c.Out[i])
 			}
 		}
 	}

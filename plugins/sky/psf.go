@@ -9,9 +9,10 @@ import (
 )
 
 type psfConfig struct {
-	Survey string               `json:"survey"`
-	Unit   string               `json:"unit"`
-	Bands  map[string]lognormal `json:"bands"`
+	Survey   string               `json:"survey"`
+	Unit     string               `json:"unit"`
+	Bands    map[string]lognormal `json:"bands"`
+	Pictures bool                 `json:"pictures"`
 }
 
 // lognormal is the distribution of a PSF's Gaussian σ: loc + scale·exp(shape·N(0,1)).
@@ -66,12 +67,12 @@ func (p psf) width(facts *sdk.SampleFacts, band int) (l lognormal, pixels, ok bo
 	return l, false, ok
 }
 
-// Plan wants pixels that are not stretched, a distribution for every band, and the pixel scale where widths are angles.
+// Plan wants pixels that are not stretched unless told, a distribution for every band, and the pixel scale where widths are angles.
 func (p psf) Plan(facts *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
 	if err := checkRank("psf", facts, 1, 2, 3); err != nil {
 		return nil, err
 	}
-	if facts.Flux == sdk.Stretched {
+	if facts.Flux == sdk.Stretched && !p.Pictures {
 		return nil, wantLinear("psf", facts)
 	}
 	for b := range int(facts.Shape[len(facts.Shape)-1]) {

@@ -36,11 +36,11 @@ func (r rotate) Apply(s *sdk.Sample) error {
 	p := r.plane(s.Facts.Shape)
 	if r.QuarterTurns {
 		turn := [4][2]float64{{1, 0}, {0, 1}, {-1, 0}, {0, -1}}[s.Random.Intn(4)]
-		p.rotate(s.Out, s.In, turn[0], turn[1], r.Fill)
+		p.resample(s.Out, s.In, turn[0], turn[1], r.Fill)
 		return nil
 	}
 	sin, cos := math.Sincos(s.Random.Between(-r.Degrees, r.Degrees) * math.Pi / 180)
-	p.rotate(s.Out, s.In, cos, sin, r.Fill)
+	p.resample(s.Out, s.In, cos, sin, r.Fill)
 	return nil
 }
 
@@ -69,11 +69,11 @@ func (r rotate) plane(shape []int64) plane {
 	return plane{1, 0, n[0], a, n[1], b}
 }
 
-// rotate resamples bilinearly about the centre of the plane, ((height−1)/2, (width−1)/2). Output (y, x) is read at
+// resample reads bilinearly about the centre of the plane, ((height−1)/2, (width−1)/2). Output (y, x) is read at
 // (cy + sin·(x−cx) + cos·(y−cy), cx + cos·(x−cx) − sin·(y−cy)), which turns the picture counter-clockwise with y
-// downwards; a point outside counts as fill, and points within one pixel of the edge blend with it. With the sines of
-// quarter turns the result is exact. This is what skimage.transform.rotate does with order 1 and mode "constant".
-func (p plane) rotate(out, in []float32, cos, sin float64, fill float32) {
+// downwards, and shrinks it by √(sin²+cos²); a point outside counts as fill, and points within one pixel of the edge blend with it. With the sines of
+// quarter turns the result is exact. This is what skimage.transform.warp does with order 1 and mode "constant".
+func (p plane) resample(out, in []float32, cos, sin float64, fill float32) {
 	cy, cx := float64(p.height-1)/2, float64(p.width-1)/2
 	shift := p.height + p.width + 2 // makes coordinates positive, so that truncation is the floor
 	for slice := range p.slices {

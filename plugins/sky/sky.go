@@ -3,7 +3,7 @@
 //
 // Every component works on float32 samples, channels-last [spatial…, bands], and draws only from the sample's own
 // keyed source, so a view does not depend on batches, threads or the order of samples. A natural order, which Plan
-// partly enforces, is: reddening, psf, rotate, flip, jitter_crop, noise, normalise. Smoothing comes before the crop
+// partly enforces, is: reddening, gain, psf, rotate, zoom, flip, jitter_crop, noise, normalise. Smoothing comes before the crop
 // (no edge enters the frame) and noise after it (it is not smoothed, and the corners that a rotation empties get it
 // too).
 //
@@ -41,9 +41,11 @@ func Plugin() sdk.Plugin {
 	return sdk.Plugin{Name: "sky", Version: "0.1.0", Components: []sdk.Component{
 		sdk.Augmentation("rotate", 1, "rotates about the centre by a random angle, bilinear", schema("rotate"), newRotate),
 		sdk.Augmentation("flip", 1, "mirrors each axis with probability one half", schema("flip"), newFlip),
+		sdk.Augmentation("zoom", 1, "enlarges or shrinks about the centre by a random factor, bilinear", schema("zoom"), newZoom),
 		sdk.Augmentation("jitter_crop", 1, "moves the centre by a few pixels and crops", schema("jitter_crop"), newJitterCrop),
 		sdk.Augmentation("center_crop", 1, "crops about the centre", schema("center_crop"), newCenterCrop),
 		sdk.Augmentation("reddening", 1, "dims and reddens by Milky Way dust", schema("reddening"), newReddening),
+		sdk.Augmentation("gain", 1, "brightens or dims, all bands together and each by itself", schema("gain"), newGain),
 		sdk.Augmentation("psf", 1, "smooths each band to worse seeing", schema("psf"), newPSF),
 		sdk.Augmentation("noise", 1, "adds Gaussian noise in units of each band's own scatter", schema("noise"), newNoise),
 		sdk.Augmentation("normalise", 1, "brings bands to a common scale, optionally with an asinh stretch", schema("normalise"), newNormalise),

@@ -55,7 +55,7 @@ func TestEqualKeysGiveEqualViews(t *testing.T) {
 	facts := survey(20, 20, 5)
 	in := pixels(20 * 20 * 5)
 	for component, config := range map[string]string{
-		"rotate": `{}`, "flip": `{}`, "jitter_crop": `{size: 10, shift: 5}`, "reddening": `{}`, "psf": `{}`, "noise": `{}`,
+		"rotate": `{}`, "zoom": `{}`, "gain": `{}`, "flip": `{}`, "jitter_crop": `{size: 10, shift: 5}`, "reddening": `{}`, "psf": `{}`, "noise": `{}`,
 	} {
 		a := configured(t, component, config)
 		first := apply(t, a, facts, in, 4)
@@ -78,7 +78,7 @@ func TestApplyFillsItsOutputAndAllocatesNothing(t *testing.T) {
 	in := pixels(20 * 20 * 5)
 	before := slices.Clone(in)
 	for component, config := range map[string]string{
-		"rotate": `{}`, "flip": `{}`, "jitter_crop": `{size: 10, shift: 5}`, "center_crop": `{size: 10}`, "reddening": `{}`, "psf": `{}`,
+		"rotate": `{}`, "zoom": `{}`, "gain": `{}`, "flip": `{}`, "jitter_crop": `{size: 10, shift: 5}`, "center_crop": `{size: 10}`, "reddening": `{}`, "psf": `{}`,
 		"noise": `{}`, "normalise": `{stretch: "asinh"}`,
 	} {
 		a := configured(t, component, config)
@@ -436,6 +436,8 @@ func TestPlanRefuses(t *testing.T) {
 		{"psf", `{}`, unnamed, "unit", "the data do not give their pixel scale"},
 		{"noise", `{}`, after(image, "normalise", `{}`), "", "these pixels are normalised"},
 		{"normalise", `{}`, after(image, "normalise", `{}`), "", "normalised already"},
+		{"gain", `{}`, after(image, "normalise", `{}`), "", "a gain is a factor on light"},
+		{"zoom", `{}`, survey(8, 8, 8, 5), "", "cannot work on 3D samples"},
 	} {
 		_, err := configured(t, c.component, c.config).Plan(c.facts)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
