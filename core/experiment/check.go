@@ -69,7 +69,7 @@ func (p path) kind() (protocol.Kind, bool) {
 		return protocol.Kind_ENCODER, true
 	case len(s) == 2 && s[0] == "train" && s[1] == "objective":
 		return protocol.Kind_OBJECTIVE, true
-	case len(s) == 2 && s[0] == "tasks":
+	case len(s) == 2 && s[0] == "tasks", len(s) == 2 && s[0] == "train" && s[1] == "monitor":
 		return protocol.Kind_TASK, true
 	case len(s) == 4 && s[0] == "tasks" && s[2] == "finetune" && s[3] == "objective":
 		return protocol.Kind_OBJECTIVE, true

@@ -74,8 +74,9 @@ type Train struct {
 	Epochs, Batch     int
 	Optimizer         Optimizer
 	Schedule          Schedule
-	Precision         string  // "float32"
-	CheckpointMinutes float64 // between checkpoints
+	Precision         string     // "float32"
+	CheckpointMinutes float64    // between checkpoints
+	Monitor           *Component // a task that is asked while training; nil: none
 }
 
 // Optimizer is stochastic gradient descent with momentum.

@@ -49,6 +49,7 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 			Schedule          schedule
 			Precision         string
 			CheckpointMinutes float64 `json:"checkpoint_minutes"`
+			Monitor           json.RawMessage
 		}
 		Tasks map[string]struct {
 			Against  []string
@@ -100,6 +101,10 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 	t := doc.Train
 	e.Train = Train{Objective: component("train.objective"), Epochs: t.Epochs, Batch: t.Batch, Precision: t.Precision, CheckpointMinutes: t.CheckpointMinutes,
 		Optimizer: t.Optimizer.one(), Schedule: t.Schedule.one()}
+	if t.Monitor != nil {
+		monitor := component("train.monitor")
+		e.Train.Monitor = &monitor
+	}
 	for name, task := range doc.Tasks {
 		q := Task{Name: name, Component: component("tasks." + name), Against: task.Against, Draws: task.Draws, Judge: task.Judge}
 		if u := task.Finetune; u != nil {

@@ -79,7 +79,7 @@ func (f *Flow) pixels(ctx context.Context, w *work) error {
 	r, err := f.stage(ctx, run.Pixels, fmt.Sprintf("pixels averaged in blocks of %d, %d values an object, to hold results against", block, width), from, func(ctx context.Context, dir string) error {
 		r := &Representations{Width: width, Values: make([]float32, w.store.Len()*width)}
 		size := int(model.Size(f.plan.evalShape))
-		err := f.evalViews(ctx, w, f.evalOptions(f.plan).Batch, w.all(), func(first int, samples []float32, n int) error {
+		err := f.view(ctx, w, f.evalSight(), f.evalOptions(f.plan).Batch, w.all(), func(first int, samples []float32, n int) error {
 			for i := range n {
 				average(samples[i*size:(i+1)*size], shape, block, r.Values[(first+i)*width:(first+i+1)*width])
 			}
@@ -256,7 +256,7 @@ func (f *Flow) lesson(ctx context.Context, w *work, q *question, name string, ro
 	}
 	both := seen(rows, q.score)
 	return f.teach(ctx, w, l, func(network engine.Network, _ *train.Job) error {
-		r, err := f.compute(ctx, w, encoderOnly(network.Params()), both)
+		r, err := f.compute(ctx, w, f.evalSight(), encoderOnly(network.Params()), both)
 		if err != nil {
 			return err
 		}

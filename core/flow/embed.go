@@ -64,7 +64,7 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 				return err
 			}
 		}
-		representations, err := f.compute(ctx, w, arrays, w.all())
+		representations, err := f.compute(ctx, w, f.evalSight(), arrays, w.all())
 		if err != nil {
 			return err
 		}
@@ -129,11 +129,24 @@ func (i *Inference) Represent(samples []float32, n int, representations []float3
 // Close gives the memory back.
 func (i *Inference) Close() error { return i.network.Close() }
 
-// compute brings objects through the eval views and the encoder with the given weights, or its initial ones.
-func (f *Flow) compute(ctx context.Context, w *work, arrays []engine.Array, rows []int) (*Representations, error) {
+// sight is how objects are looked at: through a pipeline of views, with the name that keys its draws, by an encoder that
+// takes what leaves it.
+type sight struct {
+	encoder        *protocol.Model
+	pipeline, name string
+	tell           func(done, total int)
+}
+
+// evalSight is that of every result.
+func (f *Flow) evalSight() sight {
+	return sight{f.plan.eval, "eval", evalPass, func(done, total int) { f.Progress.Update(done, total) }}
+}
+
+// compute brings objects through views and an encoder with the given weights, or its initial ones.
+func (f *Flow) compute(ctx context.Context, w *work, by sight, arrays []engine.Array, rows []int) (*Representations, error) {
 	o := f.evalOptions(f.plan)
 	o.Beside = engine.Beside{} // the plan has looked at it, and some of it is taken by now
-	inference, err := NewInference(f.Engine, f.plan.eval, o)
+	inference, err := NewInference(f.Engine, by.encoder, o)
 	if err != nil {
 		return nil, f.at(err, "encoder")
 	}
@@ -145,15 +158,15 @@ func (f *Flow) compute(ctx context.Context, w *work, arrays []engine.Array, rows
 	}
 	width := inference.Width
 	r := &Representations{Width: width, Values: make([]float32, len(rows)*width)}
-	err = f.evalViews(ctx, w, o.Batch, rows, func(first int, samples []float32, n int) error {
+	err = f.view(ctx, w, by, o.Batch, rows, func(first int, samples []float32, n int) error {
 		return inference.Represent(samples, n, r.Values[first*width:])
 	})
 	return r, err
 }
 
-// evalViews brings objects through the eval views, a batch at a time; first counts in rows.
-func (f *Flow) evalViews(ctx context.Context, w *work, batch int, rows []int, do func(first int, samples []float32, n int) error) error {
-	chain, err := f.Host.Pipeline(ctx, refs(f.x.Views["eval"]), evalPass, f.plan.facts)
+// view brings objects through views, a batch at a time; first counts in rows.
+func (f *Flow) view(ctx context.Context, w *work, by sight, batch int, rows []int, do func(first int, samples []float32, n int) error) error {
+	chain, err := f.Host.Pipeline(ctx, refs(f.x.Views[by.pipeline]), by.name, f.plan.facts)
 	if err != nil {
 		return err
 	}
@@ -176,7 +189,7 @@ func (f *Flow) evalViews(ctx context.Context, w *work, batch int, rows []int, do
 		if err := do(first, slot.Out, len(part)); err != nil {
 			return err
 		}
-		f.Progress.Update(first+len(part), len(rows))
+		by.tell(first+len(part), len(rows))
 	}
 	return nil
 }

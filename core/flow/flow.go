@@ -150,6 +150,9 @@ func (f *Flow) stages(ctx context.Context) error {
 	if err := f.questions(ctx, w); err != nil {
 		return err
 	}
+	if w.look, err = f.newLook(ctx, w); err != nil {
+		return err
+	}
 	if err := f.measure(ctx, w); err != nil {
 		return err
 	}
@@ -182,6 +185,7 @@ type work struct {
 	statistics    []*protocol.BandStatistics
 	statisticsKey string // empty when no view needs them
 	questions     []*question
+	look          *look // by which the training is watched
 	trainKey      string
 	weights       string // file
 	learned       arm
@@ -343,6 +347,9 @@ func (f *Flow) componentNames() []string {
 		add(v...)
 	}
 	add(f.x.Encoder, f.x.Train.Objective)
+	if m := f.x.Train.Monitor; m != nil {
+		add(*m)
+	}
 	for _, t := range f.x.Tasks {
 		add(t.Component)
 		if t.Finetune != nil {

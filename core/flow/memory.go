@@ -20,6 +20,7 @@ type room struct {
 	loss       int64 // for each sample of a batch: what the objective computes with
 	state      int64 // of the objective, with the copy for a checkpoint
 	checkpoint int64 // the copy of the network's state that is written
+	looking    int64 // the network that looks at what is learned after an epoch
 }
 
 // trainingMemory adds up what is known once the objective has given its program for a batch.
@@ -57,7 +58,7 @@ func (p *resolved) trainingMemory(program *protocol.Program, batch int) room {
 
 // beside is what an engine must leave room for.
 func (m room) beside() engine.Beside {
-	return engine.Beside{Fixed: m.state + m.checkpoint + programsBytes, Sample: m.sample + m.loss}
+	return engine.Beside{Fixed: m.state + m.checkpoint + m.looking + programsBytes, Sample: m.sample + m.loss}
 }
 
 // describe gives the sum and its parts, those that are not nothing, in MiB.
@@ -68,7 +69,7 @@ func (m room) describe(network int64, batch int) string {
 	for _, part := range []struct {
 		name  string
 		bytes int64
-	}{{"network", network}, {"batches", n * m.sample}, {"objective", n*m.loss + m.state}, {"checkpoint", m.checkpoint}, {"program and plugins about", programsBytes}} {
+	}{{"network", network}, {"batches", n * m.sample}, {"objective", n*m.loss + m.state}, {"checkpoint", m.checkpoint}, {"looking at what is learned", m.looking}, {"program and plugins about", programsBytes}} {
 		if size := mib(part.bytes); size > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", part.name, size))
 		}

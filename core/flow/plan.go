@@ -36,6 +36,7 @@ type resolved struct {
 	memory     room
 	objective  *plugin.Objective
 	program    *protocol.Program // as far as headers tell: the training plans again with the labels read
+	monitor    *plugin.Task      // nil: none
 	tasks      []*plugin.Task
 	finetune   map[string]*protocol.Program // by task, as far as headers tell
 }
@@ -46,7 +47,7 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 		return f.plan.public, nil
 	}
 	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, finetune: map[string]*protocol.Program{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name, Epochs: f.x.Train.Epochs}}
-	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planTasks} {
+	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planMonitor, f.planTasks} {
 		if err := step(ctx, p); err != nil {
 			return nil, f.locate(err)
 		}
@@ -150,9 +151,11 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		p.public.Heads = append(p.public.Heads, run.PlanNetwork{Name: h.Name, Parameters: graph.Parameters(), FLOPs: graph.FLOPs(), Output: graph.Outputs["out"].Shape})
 	}
 	p.memory = p.trainingMemory(program, f.x.Train.Batch)
-	cost, err := f.Engine.Cost(f.engineProgram(p, program), f.trainOptions(p, f.x.Train.Batch))
+	looking, err := f.Engine.Cost(InferenceProgram(p.eval), f.evalOptions(p))
+	var cost engine.Cost
 	if err == nil {
-		_, err = f.Engine.Cost(InferenceProgram(p.eval), f.evalOptions(p))
+		p.memory.looking = looking.Bytes
+		cost, err = f.Engine.Cost(f.engineProgram(p, program), f.trainOptions(p, f.x.Train.Batch))
 	}
 	switch {
 	case errors.Is(err, engine.ErrPrecision):
@@ -325,26 +328,35 @@ func (f *Flow) outShape(p *resolved, v run.PlanView) []int64 {
 func (f *Flow) planTasks(ctx context.Context, p *resolved) error {
 	samples, labels := f.expected(p)
 	for _, t := range f.x.Tasks {
-		task, err := f.Host.Task(ctx, Ref(t.Component))
+		task, err := f.planTask(ctx, p, t.Component, samples, labels)
 		if err != nil {
 			return err
 		}
 		p.tasks = append(p.tasks, task)
-		needs, err := task.Needs(ctx, &protocol.TaskNeedsRequest{Width: uint32(model.Size(p.graph.Outputs["representation"].Shape)), FitRows: uint64(samples), PredictRows: uint64(samples), Labels: labels})
-		if err != nil {
-			return err
-		}
-		for _, name := range needs.Labels {
-			if err := f.checkColumn(p, name, t.Component, "label"); err != nil {
-				return err
-			}
-		}
 		if err := f.planFinetune(ctx, p, t); err != nil {
 			return err
 		}
 		p.public.Tasks = append(p.public.Tasks, run.PlanTask{Name: t.Name, Component: t.Component.Name, Labels: t.Labels})
 	}
 	return nil
+}
+
+// planTask configures one and sees that its labels are there.
+func (f *Flow) planTask(ctx context.Context, p *resolved, c experiment.Component, samples int, labels []*protocol.LabelFacts) (*plugin.Task, error) {
+	task, err := f.Host.Task(ctx, Ref(c))
+	if err != nil {
+		return nil, err
+	}
+	needs, err := task.Needs(ctx, &protocol.TaskNeedsRequest{Width: uint32(model.Size(p.graph.Outputs["representation"].Shape)), FitRows: uint64(samples), PredictRows: uint64(samples), Labels: labels})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range needs.Labels {
+		if err := f.checkColumn(p, name, c, "label"); err != nil {
+			return nil, err
+		}
+	}
+	return task, nil
 }
 
 // engineProgram is the program as the engine computes it.

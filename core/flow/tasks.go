@@ -38,32 +38,9 @@ type question struct {
 // questions picks the rows of every task, before anything expensive runs, so that a label that nobody has is found now.
 func (f *Flow) questions(ctx context.Context, w *work) error {
 	for i, t := range f.x.Tasks {
-		judges := w.parts.Test
-		if t.Judge == "valid" {
-			judges = w.parts.Valid
-		}
 		q := &question{task: t, plugin: f.plan.tasks[i]}
-		needs, err := q.plugin.Needs(ctx, f.needs(w, len(w.parts.Train), len(judges)))
-		if err != nil {
+		if err := f.parted(ctx, w, q); err != nil {
 			return err
-		}
-		q.labels = needs.Labels
-		q.fit, q.score = w.parts.Train, judges
-		if len(q.labels) > 0 {
-			q.fit, q.score = labelled(w.store, q.fit, q.labels), labelled(w.store, q.score, q.labels)
-		}
-		for _, part := range []struct {
-			name string
-			rows []int
-		}{{"training", q.fit}, {t.Judge, q.score}} {
-			if len(part.rows) == 0 {
-				what := fmt.Sprintf("the %s part has no object", part.name)
-				if len(q.labels) > 0 {
-					what = fmt.Sprintf("no object of the %s part has a value for %q", part.name, q.labels[0])
-				}
-				return &fault.Error{Op: "tasks", Kind: fault.Data, Plugin: t.Component.Name, Path: t.Component.Path, Where: t.Component.Where, What: what,
-					Do: "name a column that has values, or give a source that has labels; data.split sets the parts"}
-			}
 		}
 		for _, l := range t.Labels {
 			if n, err := strconv.Atoi(l); err == nil && n > len(q.fit) {
@@ -73,6 +50,37 @@ func (f *Flow) questions(ctx context.Context, w *work) error {
 			}
 		}
 		w.questions = append(w.questions, q)
+	}
+	return nil
+}
+
+// parted picks the rows of a task by the labels that it needs.
+func (f *Flow) parted(ctx context.Context, w *work, q *question) error {
+	t := q.task
+	q.fit, q.score = w.parts.Train, w.parts.Test
+	if t.Judge == "valid" {
+		q.score = w.parts.Valid
+	}
+	needs, err := q.plugin.Needs(ctx, f.needs(w, len(q.fit), len(q.score)))
+	if err != nil {
+		return err
+	}
+	q.labels = needs.Labels
+	if len(q.labels) > 0 {
+		q.fit, q.score = labelled(w.store, q.fit, q.labels), labelled(w.store, q.score, q.labels)
+	}
+	for _, part := range []struct {
+		name string
+		rows []int
+	}{{"training", q.fit}, {t.Judge, q.score}} {
+		if len(part.rows) == 0 {
+			what := fmt.Sprintf("the %s part has no object", part.name)
+			if len(q.labels) > 0 {
+				what = fmt.Sprintf("no object of the %s part has a value for %q", part.name, q.labels[0])
+			}
+			return &fault.Error{Op: "tasks", Kind: fault.Data, Plugin: t.Component.Name, Path: t.Component.Path, Where: t.Component.Where, What: what,
+				Do: "name a column that has values, or give a source that has labels; data.split sets the parts"}
+		}
 	}
 	return nil
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -50,6 +52,9 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
 	}
 	what := fmt.Sprintf("%s, %d epochs of %d objects, batch %d", t.Objective.Name, t.Epochs, len(w.parts.Train), t.Batch)
+	if t.Monitor != nil { // the weights do not depend on it, what is kept of the training does
+		parts["monitor"] = f.component(*t.Monitor)
+	}
 	if given := f.plan.public.Encoder.Weights; given != nil {
 		parts["from"] = given.SHA256
 		what += ", from " + given.From
@@ -104,6 +109,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 	l := lesson{
 		path: "train", objective: f.plan.objective, component: t.Objective, rows: w.parts.Train, columns: w.columns,
 		epochs: t.Epochs, batch: t.Batch, optimizer: t.Optimizer, schedule: t.Schedule, start: f.start,
+		look: w.look,
 		job: func(job *train.Job) {
 			job.StopAfter = f.StopAfter
 			job.Checkpoints = &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey}
@@ -145,6 +151,7 @@ type lesson struct {
 	schedule   experiment.Schedule
 	encoderLR  float64                                       // as train.Job.Encoder
 	start      func(engine.Network, *protocol.Program) error // gives the network the weights that it begins with
+	look       *look                                         // may be nil
 	job        func(*train.Job)                              // may be nil
 	observe    func(train.Progress)                          // may be nil
 }
@@ -196,6 +203,11 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 		Engine: f.computes(),
 		Note:   func(format string, a ...any) { f.Progress.Note(fmt.Sprintf(format, a...)) },
 	}
+	if l.look != nil {
+		job.Look = func(ctx context.Context, epochs int) (map[string]float64, error) {
+			return l.look.at(ctx, f, w, network.Params(), epochs)
+		}
+	}
 	if l.job != nil {
 		l.job(job)
 	}
@@ -207,6 +219,9 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 	job.Schedule = train.Schedule{Base: l.optimizer.LR, Kind: l.schedule.Kind, Warmup: int(l.schedule.WarmupEpochs * float64(perEpoch)), Total: total}
 	job.Observe = func(p train.Progress) {
 		fields := []run.Field{{Name: "epoch", Value: fmt.Sprintf("%.1f", p.Epoch)}, {Name: "loss", Value: fmt.Sprintf("%.3f", p.Loss)}, {Value: fmt.Sprintf("%.0f images/s", p.ImagesPS)}}
+		if l.look != nil && l.look.found != nil {
+			fields = append(fields, *l.look.found)
+		}
 		if p.Stall >= 0.01 {
 			fields = append(fields, run.Field{Name: "waiting for views", Value: fmt.Sprintf("%.0f %%", 100*p.Stall)})
 		}
@@ -299,6 +314,10 @@ func (l *trainLog) observe(p train.Progress) {
 		}
 		line.Metrics[m.Name] = m.Value
 		scalars = append(scalars, run.Scalar{Tag: m.Name, Value: m.Value})
+	}
+	line.Health = p.Health
+	for _, name := range slices.Sorted(maps.Keys(p.Health)) {
+		scalars = append(scalars, run.Scalar{Tag: "health/" + name, Value: p.Health[name]})
 	}
 	text, err := json.Marshal(line)
 	if err == nil {

@@ -2,9 +2,13 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/asterism-ssl/asterism/core/run"
 )
@@ -328,6 +332,39 @@ func finitePairs(x, y []float64) (fx, fy []float64) {
 	return fx, fy
 }
 
+// health is a measurement of the representations while they are learned.
+type health struct{ name, title, about string }
+
+// known are those that every training measures.
+var known = []health{
+	{"alignment", "Alignment", "Mean squared distance between the representations, of unit length, of two views of a training object: falls as views of one object agree (Wang & Isola 2020)."},
+	{"uniformity", "Uniformity", "Logarithm of the mean of exp(−2 d²) over pairs of training objects, d the distance of their representations of unit length: falls as they fill the space (Wang & Isola 2020)."},
+	{"effective rank", "Effective rank", "How many directions the representations of training objects use: the exponential of the entropy of their singular values (Roy & Vetterli 2007). One that falls to a few shows collapse."},
+	{"spread", "Spread of the representations", "√width × mean standard deviation of the representations of unit length: near 1 when they are spread over the sphere, 0 when they have collapsed to a point."},
+}
+
+// healths lists what was measured, what the experiment's monitor found first.
+func healths(lines []run.MetricLine) []health {
+	names := map[string]bool{}
+	for _, l := range lines {
+		for name := range l.Health {
+			names[name] = true
+		}
+	}
+	var list, general []health
+	for _, h := range known {
+		if names[h.name] {
+			general = append(general, h)
+			delete(names, h.name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		r, size := utf8.DecodeRuneInString(name)
+		list = append(list, health{name, string(unicode.ToUpper(r)) + name[size:], "The answer of train.monitor about objects of the validation part, after the epochs so far."})
+	}
+	return append(list, general...)
+}
+
 // curves are the charts of training, loss first.
 func curves(lines []run.MetricLine, names []string) []*chart {
 	steps := make([]float64, len(lines))
@@ -345,6 +382,14 @@ func curves(lines []run.MetricLine, names []string) []*chart {
 	for _, name := range names {
 		list = append(list, trainingCurve(name, name, "Reported by the training objective for the same batches.", steps, of(func(l run.MetricLine) float64 {
 			if v, ok := l.Metrics[name]; ok {
+				return v
+			}
+			return math.NaN()
+		}), false))
+	}
+	for _, h := range healths(lines) {
+		list = append(list, trainingCurve(h.title, h.name, h.about, steps, of(func(l run.MetricLine) float64 {
+			if v, ok := l.Health[h.name]; ok {
 				return v
 			}
 			return math.NaN()

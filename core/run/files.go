@@ -119,6 +119,7 @@ type MetricLine struct {
 	ImagesPS  float64            `json:"images_per_s"`
 	StallFrac float64            `json:"stall"` // share of the time spent waiting for views
 	Metrics   map[string]float64 `json:"metrics,omitempty"`
+	Health    map[string]float64 `json:"health,omitempty"` // of the representations, at the end of an epoch
 }
 
 // Plan is plan.json: shapes and costs, known before anything is computed.

@@ -43,10 +43,11 @@ type Job struct {
 
 	Checkpoints     *Checkpoints // nil: none are kept, and Marks and Rewind are not called
 	CheckpointEvery time.Duration
-	Marks           func() (map[string]int64, error) // offsets of the files that grow with the training, once they are on disk
-	Rewind          func(map[string]int64) error     // cuts those files back to a checkpoint's offsets
-	Observe         func(Progress)                   // called after each step
-	Note            func(format string, a ...any)    // things a user should know
+	Marks           func() (map[string]int64, error)                                  // offsets of the files that grow with the training, once they are on disk
+	Rewind          func(map[string]int64) error                                      // cuts those files back to a checkpoint's offsets
+	Look            func(ctx context.Context, epochs int) (map[string]float64, error) // looks at the network after so many epochs; may be nil
+	Observe         func(Progress)                                                    // called after each step
+	Note            func(format string, a ...any)                                     // things a user should know
 }
 
 // Progress is the state of a training after a step.
@@ -60,6 +61,7 @@ type Progress struct {
 	Computed    float64 // seconds that this step took, without the wait for its batch
 	Stall       float64 // share of this sitting's time in which the network waited for views
 	Metrics     []*protocol.Metric
+	Health      map[string]float64 // what Look found, at the end of an epoch
 }
 
 // Steps gives the number of steps of a pass over the data and of the whole training; the last incomplete batch of a
@@ -118,9 +120,19 @@ func Run(ctx context.Context, j *Job) error {
 			return err
 		}
 		computed := time.Since(computing)
+		var health map[string]float64
+		if j.Look != nil && (step+1)%perEpoch == 0 {
+			health, err = j.Look(calls, (step+1)/perEpoch)
+			if calls.Err() != nil {
+				return j.abandoned(step, steps)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		seconds := before + time.Since(began).Seconds()
 		j.Observe(Progress{Step: step + 1, Steps: steps, Epoch: float64(step+1) / float64(perEpoch), Seconds: seconds,
-			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Computed: computed.Seconds(), Stall: waited.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics})
+			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Computed: computed.Seconds(), Stall: waited.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics, Health: health})
 		if j.CheckpointEvery > 0 && time.Since(lastSave) > j.CheckpointEvery && step+1 < steps {
 			if err := j.save(step+1, seconds); err != nil {
 				return err
