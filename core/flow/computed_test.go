@@ -55,14 +55,14 @@ func TestTheManifestNamesWhatComputed(t *testing.T) {
 	}
 	again := step("portable", 0)
 	for name, m := range map[string]*run.Manifest{"the run": first, "a run that reuses it": again} {
-		if s := m.Stages[1]; s.Name != "train" || s.By() != want {
+		if s := m.Stages[2]; s.Name != "train" || s.By() != want {
 			t.Errorf("in the manifest of %s the stage %s is by %q, want %q", name, s.Name, s.By(), want)
 		}
-		if s := m.Stages[2]; s.Name != "embed" || s.By() != "native: "+best {
+		if s := m.Stages[3]; s.Name != "embed" || s.By() != "native: "+best {
 			t.Errorf("in the manifest of %s the stage %s is by %q", name, s.Name, s.By())
 		}
 	}
-	if !again.Stages[1].Reused || again.Machine.Engine != "native: portable Go" {
+	if !again.Stages[2].Reused || again.Machine.Engine != "native: portable Go" {
 		t.Errorf("the second run: %+v", again)
 	}
 }

@@ -124,14 +124,18 @@ func Example() {
 	// Output:
 	// tiny done
 	//   data false
+	//   views false
 	//   train false
 	//   embed false
 	//   untrained false
+	//   map false
 	//   task morphology false
 	// tiny done
 	//   data true
+	//   views true
 	//   train true
 	//   embed true
 	//   untrained true
+	//   map true
 	//   task morphology true
 }

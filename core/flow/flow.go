@@ -159,10 +159,16 @@ func (f *Flow) stages(ctx context.Context) error {
 	if err := f.keepInputs(w); err != nil {
 		return err
 	}
+	if err := f.drawViews(ctx, w); err != nil {
+		return err
+	}
 	if err := f.train(ctx, w); err != nil {
 		return err
 	}
 	if err := f.embed(ctx, w); err != nil {
+		return err
+	}
+	if err := f.drawMap(ctx, w); err != nil {
 		return err
 	}
 	if err := f.pixels(ctx, w); err != nil {
@@ -273,10 +279,16 @@ func (f *Flow) forget(title string) error {
 	case strings.HasPrefix(title, run.Finetuned+" "), strings.HasPrefix(title, run.Supervised+" "): // of one task, which comes after it
 	case title == "untrained", title == run.Pixels:
 		stale = append(stale, "tasks")
+	case title == "views":
+		stale = append(stale, filepath.Join(run.PicturesDir, run.SheetsFile))
+	case title == "map":
+		stale = append(stale, filepath.Join(run.PicturesDir, run.MapFile))
+	case title == "train": // the views that it draws are older
+		stale = append(stale, "tasks", filepath.Join(run.PicturesDir, run.MapFile), representationsFile, representationsBy, weightsFile, weightsBy)
 	case title == "embed":
-		stale = append(stale, "tasks", representationsFile, representationsBy)
+		stale = append(stale, "tasks", filepath.Join(run.PicturesDir, run.MapFile), representationsFile, representationsBy)
 	default:
-		stale = append(stale, "tasks", representationsFile, representationsBy, weightsFile, weightsBy)
+		stale = append(stale, "tasks", run.PicturesDir, representationsFile, representationsBy, weightsFile, weightsBy)
 	}
 	for _, name := range stale {
 		if err := os.RemoveAll(f.dir.File(name)); err != nil {

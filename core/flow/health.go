@@ -84,7 +84,7 @@ func (l *look) at(ctx context.Context, f *Flow, w *work, arrays []engine.Array, 
 	var views [2]*Representations
 	for i := range views {
 		var err error
-		if views[i], err = f.compute(ctx, w, sight{f.plan.encoder, "train", fmt.Sprintf("look/%d", i), silent}, arrays, l.rows); err != nil {
+		if views[i], err = f.compute(ctx, w, sight{f.plan.encoder, f.learnedFrom()[0], fmt.Sprintf("look/%d", i), silent}, arrays, l.rows); err != nil {
 			return nil, err
 		}
 	}

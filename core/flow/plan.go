@@ -104,6 +104,9 @@ func (f *Flow) planViews(ctx context.Context, p *resolved) error {
 		for i, facts := range chain.Facts() {
 			view.Links = append(view.Links, run.PlanLink{Component: f.x.Views[name][i].Name, Leaves: shape(facts)})
 		}
+		if from, size := chain.Seen(); from != nil {
+			view.Seen = &run.Box{From: from, Size: size}
+		}
 		p.public.Views = append(p.public.Views, view)
 		p.statistics[name], p.slotBytes[name] = chain.NeedsStatistics(), chain.SampleBytes()
 		if name == "eval" {

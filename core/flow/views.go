@@ -44,8 +44,7 @@ type drawing struct {
 // draws are those of training: the views that the objective compares, in the first epoch and the next. Of a pipeline that
 // training does not use, such as eval, there is one draw.
 func (f *Flow) DrawViews(ctx context.Context, view string, samples, draws int) (*ViewSteps, error) {
-	chain, ok := f.x.Views[view]
-	if !ok {
+	if _, ok := f.x.Views[view]; !ok {
 		have := slices.Sorted(maps.Keys(f.x.Views))
 		e := &fault.Error{Op: "views", Kind: fault.Config, What: fmt.Sprintf("the experiment has no views.%s", view), Do: "it has " + strings.Join(have, ", ")}
 		if near := fault.Nearest(view, have); near != "" {
@@ -58,27 +57,32 @@ func (f *Flow) DrawViews(ctx context.Context, view string, samples, draws int) (
 		return nil, err
 	}
 	defer s.Store.Close()
-	samples = min(samples, len(s.Rows))
-	rows := make([]int, samples)
-	v := &ViewSteps{View: view}
-	list := f.drawings(view, draws)
-	for i := range rows {
-		rows[i] = s.Rows[i*len(s.Rows)/samples]
-		for _, d := range list {
-			v.Lines = append(v.Lines, ViewLine{ID: s.Store.ID(rows[i]), Name: d.name, Epoch: d.epoch})
-		}
-	}
 	w, err := f.workOf(ctx, s, view)
 	if err != nil {
 		return nil, err
 	}
+	return f.viewSteps(ctx, w, view, samples, draws)
+}
+
+// viewSteps brings samples of the training part through a pipeline.
+func (f *Flow) viewSteps(ctx context.Context, w *work, view string, samples, draws int) (*ViewSteps, error) {
+	chain, train := f.x.Views[view], w.parts.Train
+	rows := make([]int, min(samples, len(train)))
+	v := &ViewSteps{View: view}
+	list := f.drawings(view, draws)
+	for i := range rows {
+		rows[i] = train[i*len(train)/len(rows)]
+		for _, d := range list {
+			v.Lines = append(v.Lines, ViewLine{ID: w.store.ID(rows[i]), Name: d.name, Epoch: d.epoch})
+		}
+	}
 	for n := range len(chain) + 1 {
-		step := ViewStep{Facts: s.Facts}
+		step := ViewStep{Facts: f.plan.facts}
 		if n > 0 {
 			step.Component = chain[n-1].Name
 		}
 		for k, d := range list {
-			facts, err := v.take(ctx, f, s, w, chain[:n], d, rows, k, len(list))
+			facts, err := v.take(ctx, f, w, chain[:n], d, rows, k, len(list))
 			if err != nil {
 				return nil, err
 			}
@@ -118,8 +122,8 @@ func (f *Flow) drawings(view string, n int) []drawing {
 
 // take draws the k-th of each sample's lines with the beginning of a pipeline: a draw follows from what it is for, so that
 // it is the same as in the whole.
-func (v *ViewSteps) take(ctx context.Context, f *Flow, s *Samples, w *work, chain []experiment.Component, d drawing, rows []int, k, each int) (*protocol.SampleFacts, error) {
-	p, err := f.Host.Pipeline(ctx, refs(chain), d.name, s.Facts)
+func (v *ViewSteps) take(ctx context.Context, f *Flow, w *work, chain []experiment.Component, d drawing, rows []int, k, each int) (*protocol.SampleFacts, error) {
+	p, err := f.Host.Pipeline(ctx, refs(chain), d.name, f.plan.facts)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +136,7 @@ func (v *ViewSteps) take(ctx context.Context, f *Flow, s *Samples, w *work, chai
 		return nil, err
 	}
 	width := len(slot.Out) / len(rows)
-	if err := train.View(ctx, s.Store, p, slot, rows, f.x.Seed, uint64(d.epoch)); err != nil {
+	if err := train.View(ctx, w.store, p, slot, rows, f.x.Seed, uint64(d.epoch)); err != nil {
 		return nil, err
 	}
 	for i := range rows {
@@ -140,7 +144,7 @@ func (v *ViewSteps) take(ctx context.Context, f *Flow, s *Samples, w *work, chai
 		l.Pixels = append(l.Pixels, slices.Clone(slot.Out[i*width:(i+1)*width]))
 	}
 	if len(chain) == 0 {
-		return s.Facts, nil
+		return f.plan.facts, nil
 	}
 	return p.Out(), nil
 }

@@ -2,8 +2,8 @@
 // close, whether objects fill the space, and in how many directions. A training whose loss falls while these collapse
 // learns nothing that is of use.
 //
-// All take representations [n, width] row by row. Directions alone count in contrastive learning, so that Alignment,
-// Uniformity and Spread look at the rows scaled to unit length; a row of zeros stays one.
+// All take representations [n, width] row by row. Directions alone count in contrastive learning, so that all but
+// EffectiveRank look at the rows scaled to unit length; a row of zeros stays one.
 package health
 
 import (

@@ -22,6 +22,7 @@ func TestAgainstNumPy(t *testing.T) {
 		Width                               int
 		X, Y                                []float32
 		Alignment, Uniformity, Rank, Spread float64
+		Coordinates, Shares                 []float64
 	}
 	text, err := os.ReadFile("testdata/goldens.json")
 	if err != nil {
@@ -40,6 +41,20 @@ func TestAgainstNumPy(t *testing.T) {
 		} {
 			if !(math.Abs(v.got-v.want) <= 1e-6*max(1, math.Abs(v.want))) {
 				t.Errorf("%s of %d values is %v, NumPy has %v", v.name, len(c.X), v.got, v.want)
+			}
+		}
+		if len(c.Coordinates) == 0 {
+			continue
+		}
+		got, shares := health.Principal(c.X, c.Width)
+		for i, want := range c.Coordinates {
+			if math.Abs(got[i]-want) > 1e-5 {
+				t.Errorf("coordinate %d of %d values is %v, NumPy has %v", i, len(c.X), got[i], want)
+			}
+		}
+		for i, want := range c.Shares {
+			if math.Abs(shares[i]-want) > 1e-6 {
+				t.Errorf("axis %d of %d values holds %v of the variance, NumPy has %v", i, len(c.X), shares[i], want)
 			}
 		}
 	}
@@ -69,5 +84,17 @@ func TestCollapse(t *testing.T) {
 	}
 	if r := health.EffectiveRank([]float32{1, float32(math.NaN()), 2, 3}, 2); !math.IsNaN(r) {
 		t.Errorf("the effective rank of a NaN is %v", r)
+	}
+}
+
+// Equal rows lie on one point, and what is no number is on no map.
+func TestPrincipalOfNothing(t *testing.T) {
+	if c, _ := health.Principal(make([]float32, 12), 3); len(c) != 8 || c[0] != 0 {
+		t.Errorf("four equal rows lie at %v", c)
+	}
+	for _, x := range [][]float32{{1, 2, 3, 4}, {1, float32(math.NaN()), 2, 3, 4, 5}} {
+		if c, _ := health.Principal(x, 2); c != nil {
+			t.Errorf("%v lie at %v", x, c)
+		}
 	}
 }

@@ -157,6 +157,33 @@ func (p *Pipeline) Out() *protocol.SampleFacts {
 	return p.facts[len(p.facts)-1]
 }
 
+// Seen is the box of a stored sample that leaves the pipeline, for each spatial axis; nil where links cut it out at random
+// or do not say.
+func (p *Pipeline) Seen() (from, size []int64) {
+	rank := len(p.in.Shape) - 1
+	from, size = make([]int64, rank), slices.Clone(p.in.Shape[:rank])
+	for _, l := range p.links {
+		leaves := l.plan.Leaves.Shape
+		switch {
+		case len(leaves) != rank+1:
+			return nil, nil
+		case len(l.plan.Origin) == rank:
+			for i, at := range l.plan.Origin {
+				from[i] += int64(at)
+			}
+		case !slices.Equal(leaves[:rank], size):
+			return nil, nil
+		}
+		copy(size, leaves)
+	}
+	for i, n := range p.in.Shape[:rank] {
+		if from[i]+size[i] > n {
+			return nil, nil
+		}
+	}
+	return from, size
+}
+
 // Columns names the columns of the data that some link reads: fill them in each slot.
 func (p *Pipeline) Columns() []string { return p.columns }
 

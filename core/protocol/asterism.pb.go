@@ -1887,6 +1887,7 @@ type AugmentationPlan struct {
 	Statistics    bool                   `protobuf:"varint,3,opt,name=statistics,proto3" json:"statistics,omitempty"` // whether it needs the statistics of the training split
 	Adds          []*Field               `protobuf:"bytes,4,rep,name=adds,proto3" json:"adds,omitempty"`              // columns that it adds
 	Ranks         []uint32               `protobuf:"varint,5,rep,packed,name=ranks,proto3" json:"ranks,omitempty"`    // spatial ranks that it can work on
+	Origin        []uint32               `protobuf:"varint,6,rep,packed,name=origin,proto3" json:"origin,omitempty"`  // of one that always cuts out the same box: where its first pixel lies in what enters, for each spatial axis
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1952,6 +1953,13 @@ func (x *AugmentationPlan) GetAdds() []*Field {
 func (x *AugmentationPlan) GetRanks() []uint32 {
 	if x != nil {
 		return x.Ranks
+	}
+	return nil
+}
+
+func (x *AugmentationPlan) GetOrigin() []uint32 {
+	if x != nil {
+		return x.Origin
 	}
 	return nil
 }
@@ -6461,7 +6469,7 @@ const file_asterism_proto_rawDesc = "" +
 	"\x04slot\x18\x03 \x01(\v2\x11.asterism.v1.SlotR\x04slot\"e\n" +
 	"\x17AugmentationPlanRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\rR\binstance\x12.\n" +
-	"\x05facts\x18\x02 \x01(\v2\x18.asterism.v1.SampleFactsR\x05facts\"\xbc\x01\n" +
+	"\x05facts\x18\x02 \x01(\v2\x18.asterism.v1.SampleFactsR\x05facts\"\xd4\x01\n" +
 	"\x10AugmentationPlan\x120\n" +
 	"\x06leaves\x18\x01 \x01(\v2\x18.asterism.v1.SampleFactsR\x06leaves\x12\x18\n" +
 	"\acolumns\x18\x02 \x03(\tR\acolumns\x12\x1e\n" +
@@ -6469,7 +6477,8 @@ const file_asterism_proto_rawDesc = "" +
 	"statistics\x18\x03 \x01(\bR\n" +
 	"statistics\x12&\n" +
 	"\x04adds\x18\x04 \x03(\v2\x12.asterism.v1.FieldR\x04adds\x12\x14\n" +
-	"\x05ranks\x18\x05 \x03(\rR\x05ranks\"\xa3\x01\n" +
+	"\x05ranks\x18\x05 \x03(\rR\x05ranks\x12\x16\n" +
+	"\x06origin\x18\x06 \x03(\rR\x06origin\"\xa3\x01\n" +
 	"\x04Link\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\rR\binstance\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12.\n" +

@@ -29,8 +29,12 @@ type chart struct {
 	Diag    string // path of y = x
 	Image   string // data URI of a rasterised cloud of points, over Plot
 	Dots    string // path of points
+	Clouds  []cloud
 	Clipped int
 }
+
+// cloud is points of one colour.
+type cloud struct{ Name, Colour, Path string }
 
 type box struct{ X, Y, W, H float64 }
 

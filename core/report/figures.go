@@ -62,6 +62,13 @@ func writeFigures(runDir string, p *page) error {
 			}
 		}
 	}
+	if p.Atlas != nil {
+		for _, c := range p.Atlas.Charts {
+			if err := write("", c); err != nil {
+				return err
+			}
+		}
+	}
 	for _, c := range p.Curves {
 		if err := write("training", c); err != nil {
 			return err

@@ -48,6 +48,7 @@ type page struct {
 	CurvesNote string
 	Plan       *plan
 	Tasks      []task
+	Atlas      *atlas
 	Stages     []stage
 	Experiment,
 	Resolved string
@@ -105,6 +106,7 @@ type plan struct {
 type planView struct {
 	Name, Frame string
 	Links       []planLink
+	Sheet       *sheet // may be nil
 }
 
 type planLink struct{ Number, Component, Shape, Bands string }
@@ -127,6 +129,7 @@ type task struct {
 
 type panels struct {
 	Title, Value string
+	Seen         bool // pictures show what part of them the encoder sees
 	Lines        []panelLine
 }
 
@@ -138,6 +141,7 @@ type panelLine struct {
 type picture struct {
 	ID, Label, Value, Alt string
 	Source                template.URL // empty: the file is missing
+	Seen                  *outline     // nil: all of it, or not known
 }
 
 type stage struct {
@@ -173,7 +177,8 @@ func newPage(f *files) *page {
 	if f.badLines > 0 {
 		p.CurvesNote = plural(f.badLines, "line of metrics.jsonl is", "lines of metrics.jsonl are") + " left out: not whole."
 	}
-	p.Plan = newPlan(f.plan)
+	p.Plan = newPlan(f)
+	p.Atlas = newAtlas(f)
 	p.tasks(f)
 	p.stages(m)
 	p.Experiment = text(f.experiment)
@@ -413,16 +418,18 @@ func plainPart(part string, n int) string {
 	return part + " objects"
 }
 
-func newPlan(p *run.Plan) *plan {
+func newPlan(f *files) *plan {
+	p := f.plan
 	if p == nil {
 		return nil
 	}
+	sheets := f.sheets()
 	out := &plan{Objective: p.Objective}
 	for _, f := range p.Facts {
 		out.Facts = append(out.Facts, fact{Name: f.Name, Value: f.Value})
 	}
 	for _, v := range p.Views {
-		view := planView{Name: v.Name, Frame: shapeText(p.Frame.Shape)}
+		view := planView{Name: v.Name, Frame: shapeText(p.Frame.Shape), Sheet: sheets[v.Name]}
 		before := p.Frame.Bands
 		for i, l := range v.Links {
 			link := planLink{Number: fmt.Sprint(i + 1), Component: l.Component, Shape: shapeText(l.Leaves.Shape)}

@@ -1,10 +1,7 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
-	"html/template"
-	"image/png"
 	"maps"
 	"path"
 	"path/filepath"
@@ -91,12 +88,14 @@ func (t *task) figure(f *files, r *run.TaskResult, fig run.FigureAs) {
 		if data.GetPanels().GetValueLabel() != "" {
 			value = data.GetPanels().GetValueLabel()
 		}
-		out := &panels{Title: data.Title, Value: value}
+		seen := newOutline(f.plan)
+		out := &panels{Title: data.Title, Value: value, Seen: seen != nil}
 		for _, l := range fig.Lines {
 			line := panelLine{Query: f.picture(r.Task, l.Query, "query")}
+			line.Query.Seen = seen
 			for _, a := range l.Answers {
 				shown := f.picture(r.Task, a, "answer")
-				shown.Value = fixed(a.Value, 3)
+				shown.Value, shown.Seen = fixed(a.Value, 3), seen
 				shown.Alt += ", " + value + " " + shown.Value
 				line.Answers = append(line.Answers, shown)
 			}
@@ -115,15 +114,6 @@ func (f *files) picture(task string, o run.PanelObject, role string) picture {
 	if o.Image == "" {
 		return p
 	}
-	name := path.Join("tasks", task, path.Clean("/" + filepath.ToSlash(o.Image))[1:])
-	b := f.bytes(name)
-	if b == nil {
-		return p
-	}
-	if _, err := png.DecodeConfig(bytes.NewReader(b)); err != nil {
-		f.problems = append(f.problems, name+" is not a PNG picture.")
-		return p
-	}
-	p.Source = template.URL(dataURI(b))
+	p.Source = f.png(path.Join("tasks", task, path.Clean("/" + filepath.ToSlash(o.Image))[1:]))
 	return p
 }

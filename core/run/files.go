@@ -143,6 +143,12 @@ type Shape struct {
 	Flux  string   `json:"flux"`
 }
 
+// Box is a part of the frame, for each spatial axis.
+type Box struct {
+	From []int64 `json:"from"` // pixels before it
+	Size []int64 `json:"size"`
+}
+
 // PlanSource is one dataset of the plan.
 type PlanSource struct {
 	Component string   `json:"component"`
@@ -156,6 +162,7 @@ type PlanSource struct {
 type PlanView struct {
 	Name  string     `json:"name"`
 	Links []PlanLink `json:"links"`
+	Seen  *Box       `json:"seen,omitempty"` // what leaves it of a sample as it is stored; nil where that is drawn at random
 }
 
 // PlanLink is one augmentation and what leaves it.

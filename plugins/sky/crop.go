@@ -2,6 +2,7 @@ package sky
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
 )
@@ -60,7 +61,13 @@ func (c crop) Plan(facts *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
 	}
 	out := leaves(facts)
 	out.Shape = append(append([]int64(nil), size...), facts.Shape[rank])
-	return &sdk.AugmentationPlan{Leaves: out, Ranks: []uint32{1, 2, 3}}, nil
+	plan := &sdk.AugmentationPlan{Leaves: out, Ranks: []uint32{1, 2, 3}}
+	if slices.Max(shift) == 0 {
+		for i, n := range frame {
+			plan.Origin = append(plan.Origin, uint32(n-size[i])/2)
+		}
+	}
+	return plan, nil
 }
 
 // Apply draws one whole number in −shift…+shift for each spatial axis, in their order. The centred box starts at

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make goldens.json: alignment, uniformity, effective rank and spread by NumPy and SciPy, for the tests of core/health.
+"""Make goldens.json: alignment, uniformity, effective rank, spread and principal axes by NumPy and SciPy, for the tests of core/health.
 
 Needs Debian's python3-numpy and python3-scipy. Run: python3 goldens.py > goldens.json
 """
@@ -17,7 +17,11 @@ for n, width, seed in [(7, 3, 1), (4, 9, 2), (20, 5, 3), (2, 2, 4)]:
     s = svdvals(x - x.mean(0))
     s = s[s > 1e-7 * np.linalg.norm(x)]
     p = s / s.sum()
+    u, d, _ = np.linalg.svd(a - a.mean(0), full_matrices=False)
+    at = u[:, :2] * d[:2]
+    at *= np.where((at ** 3).sum(0) < 0, -1, 1)
     cases.append({
+        "coordinates": at.ravel().tolist() if n > 2 else [], "shares": (d[:2] ** 2 / (d ** 2).sum()).tolist() if n > 2 else [],
         "width": width, "x": x.ravel().tolist(), "y": y.ravel().tolist(),
         "alignment": ((a - b) ** 2).sum(1).mean(),
         "uniformity": np.log(np.exp(-2 * pdist(a, "sqeuclidean")).mean()),
