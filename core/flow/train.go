@@ -153,7 +153,7 @@ type lesson struct {
 	start      func(engine.Network, *protocol.Program) error // gives the network the weights that it begins with
 	look       *look                                         // may be nil
 	job        func(*train.Job)                              // may be nil
-	observe    func(train.Progress)                          // may be nil
+	observe    func(train.Progress, map[string]float64)      // with the shares of time waited for plugins; may be nil
 }
 
 // teach runs the training loop and hands the network on when it has learned.
@@ -222,18 +222,39 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 		if l.look != nil && l.look.found != nil {
 			fields = append(fields, *l.look.found)
 		}
-		if p.Stall >= 0.01 {
-			fields = append(fields, run.Field{Name: "waiting for views", Value: fmt.Sprintf("%.0f %%", 100*p.Stall)})
+		shares := waits(p, views, l.component.Plugin)
+		if text := run.WaitText(shares, 0.01); text != "" {
+			fields = append(fields, run.Field{Name: "waiting for", Value: text})
 		}
 		f.Progress.Update(p.Step, p.Steps, fields...)
 		if l.observe != nil {
-			l.observe(p)
+			l.observe(p, shares)
 		}
 	}
 	if err := train.Run(ctx, job); err != nil {
 		return f.at(err, l.path)
 	}
 	return end(network, job)
+}
+
+// waits is the share of the training's time that was spent waiting for each plugin. What was waited for views is parted
+// among the plugins of their pipelines as their work was; with none there, reading the data is "data".
+func waits(p train.Progress, views map[string]*plugin.Pipeline, objective string) map[string]float64 {
+	shares := map[string]float64{objective: p.Asked}
+	busy, total := map[string]float64{}, 0.0
+	for _, chain := range views {
+		for name, d := range chain.Busy() {
+			busy[name] += d.Seconds()
+			total += d.Seconds()
+		}
+	}
+	if total == 0 {
+		shares["data"] += p.Stall
+	}
+	for name, s := range busy {
+		shares[name] += p.Stall * s / total
+	}
+	return shares
 }
 
 // labelled keeps the rows that have every column.
@@ -305,7 +326,7 @@ func (l *trainLog) rewind(marks map[string]int64) error {
 	return err
 }
 
-func (l *trainLog) observe(p train.Progress) {
+func (l *trainLog) observe(p train.Progress, waits map[string]float64) {
 	line := run.MetricLine{Step: uint64(p.Step), Epoch: p.Epoch, Seconds: p.Seconds, Loss: p.Loss, LR: p.LR, ImagesPS: p.ImagesPS, StallFrac: p.Stall, Metrics: map[string]float64{}}
 	scalars := []run.Scalar{{Tag: "loss", Value: p.Loss}, {Tag: "learning rate", Value: p.LR}, {Tag: "images per second", Value: p.ImagesPS}}
 	for _, m := range p.Metrics {
@@ -315,7 +336,7 @@ func (l *trainLog) observe(p train.Progress) {
 		line.Metrics[m.Name] = m.Value
 		scalars = append(scalars, run.Scalar{Tag: m.Name, Value: m.Value})
 	}
-	line.Health = p.Health
+	line.Health, line.Waits = p.Health, waits
 	for _, name := range slices.Sorted(maps.Keys(p.Health)) {
 		scalars = append(scalars, run.Scalar{Tag: "health/" + name, Value: p.Health[name]})
 	}

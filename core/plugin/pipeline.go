@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -50,7 +51,8 @@ type run struct {
 	links []pipelineLink
 	reads []string // columns, of the data or added by an earlier run
 	adds  []string
-	out   []int64 // shape of what leaves it
+	out   []int64       // shape of what leaves it
+	busy  *atomic.Int64 // nanoseconds that its calls took
 }
 
 // Pipeline plans a chain of augmentations on samples such as in. The view's name is part of the key of every draw.
@@ -72,7 +74,7 @@ func (h *Host) Pipeline(ctx context.Context, refs []Ref, view string, in *protoc
 		l.message = &protocol.Link{Instance: l.instance, Path: r.Name + "/" + strconv.Itoa(occurrences[r.Name]), Facts: facts}
 		occurrences[r.Name]++
 		if len(p.runs) == 0 || p.runs[len(p.runs)-1].links[0].process != l.process {
-			p.runs = append(p.runs, run{})
+			p.runs = append(p.runs, run{busy: new(atomic.Int64)})
 		}
 		last := &p.runs[len(p.runs)-1]
 		for _, name := range l.plan.Columns {
@@ -182,6 +184,15 @@ func (p *Pipeline) Seen() (from, size []int64) {
 		}
 	}
 	return from, size
+}
+
+// Busy is how long the calls of each plugin of the chain have taken since it was made.
+func (p *Pipeline) Busy() map[string]time.Duration {
+	busy := map[string]time.Duration{}
+	for _, r := range p.runs {
+		busy[r.links[0].process.spec.Name] += time.Duration(r.busy.Load())
+	}
+	return busy
 }
 
 // Columns names the columns of the data that some link reads: fill them in each slot.
@@ -435,7 +446,10 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 		for _, col := range sr.added {
 			request.Added = append(request.Added, col.message(c.process, n))
 		}
-		if _, err := c.augmentation.Apply(ctx, request); err != nil {
+		began := time.Now()
+		_, err := c.augmentation.Apply(ctx, request)
+		p.runs[i].busy.Add(int64(time.Since(began)))
+		if err != nil {
 			s.spoilt = interrupted(ctx, err) != nil
 			ref := c.ref
 			if k := failedLink(err); k > 0 && k <= len(r.links) {

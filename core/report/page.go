@@ -46,6 +46,7 @@ type page struct {
 	CurvesNo string // why there are none
 
 	CurvesNote string
+	Waits      string // for which plugins training waited
 	Plan       *plan
 	Tasks      []task
 	Atlas      *atlas
@@ -173,6 +174,9 @@ func newPage(f *files) *page {
 		p.CurvesNo = "The encoder was taken over from an earlier run whose record of training is not in this directory."
 	default:
 		p.CurvesNo = "Training has recorded nothing yet: metrics.jsonl is missing or empty."
+	}
+	if n := len(f.metrics); n > 0 && len(f.metrics[n-1].Waits) > 0 {
+		p.Waits = "Of the time of training the network waited for plugins: " + run.WaitText(f.metrics[n-1].Waits, 0) + "."
 	}
 	if f.badLines > 0 {
 		p.CurvesNote = plural(f.badLines, "line of metrics.jsonl is", "lines of metrics.jsonl are") + " left out: not whole."

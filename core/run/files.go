@@ -1,8 +1,10 @@
 package run
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -117,9 +119,25 @@ type MetricLine struct {
 	Loss      float64            `json:"loss"`
 	LR        float64            `json:"lr"`
 	ImagesPS  float64            `json:"images_per_s"`
-	StallFrac float64            `json:"stall"` // share of the time spent waiting for views
+	StallFrac float64            `json:"stall"`           // share of the time spent waiting for views
+	Waits     map[string]float64 `json:"waits,omitempty"` // share of the time spent waiting for each plugin, in this sitting
 	Metrics   map[string]float64 `json:"metrics,omitempty"`
 	Health    map[string]float64 `json:"health,omitempty"` // of the representations, at the end of an epoch
+}
+
+// WaitText names the plugins that were waited for during at least so large a share of the time, the longest first: "sky
+// 12 %, contrast 1 %".
+func WaitText(shares map[string]float64, least float64) string {
+	names := slices.SortedFunc(maps.Keys(shares), func(a, b string) int {
+		return cmp.Or(cmp.Compare(shares[b], shares[a]), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, name := range names {
+		if shares[name] >= least {
+			parts = append(parts, fmt.Sprintf("%s %.0f %%", name, 100*shares[name]))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Plan is plan.json: shapes and costs, known before anything is computed.

@@ -60,6 +60,7 @@ type Progress struct {
 	ImagesPS    float64 // samples of the data per second, each counted once for all its views, over the last second or more
 	Computed    float64 // seconds that this step took, without the wait for its batch
 	Stall       float64 // share of this sitting's time in which the network waited for views
+	Asked       float64 // share of it in which it waited for the objective
 	Metrics     []*protocol.Metric
 	Health      map[string]float64 // what Look found, at the end of an epoch
 }
@@ -96,7 +97,7 @@ func Run(ctx context.Context, j *Job) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, abandon) })()
 
 	began, lastSave := time.Now(), time.Now()
-	var waited time.Duration
+	var waited, asked time.Duration
 	rate := newRate(began)
 	for ; step < steps; step++ {
 		if ctx.Err() != nil || j.StopAfter > 0 && step >= j.StopAfter {
@@ -111,7 +112,7 @@ func Run(ctx context.Context, j *Job) error {
 		waited += computing.Sub(waiting)
 		var answer *protocol.LossAnswer
 		if calls.Err() == nil {
-			answer, err = j.step(calls, step, b)
+			answer, err = j.step(calls, step, b, &asked)
 		}
 		if calls.Err() != nil {
 			return j.abandoned(step, steps)
@@ -132,7 +133,7 @@ func Run(ctx context.Context, j *Job) error {
 		}
 		seconds := before + time.Since(began).Seconds()
 		j.Observe(Progress{Step: step + 1, Steps: steps, Epoch: float64(step+1) / float64(perEpoch), Seconds: seconds,
-			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Computed: computed.Seconds(), Stall: waited.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics, Health: health})
+			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Computed: computed.Seconds(), Stall: waited.Seconds() / time.Since(began).Seconds(), Asked: asked.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics, Health: health})
 		if j.CheckpointEvery > 0 && time.Since(lastSave) > j.CheckpointEvery && step+1 < steps {
 			if err := j.save(step+1, seconds); err != nil {
 				return err
@@ -182,8 +183,9 @@ func (j *Job) fits() error {
 	return nil
 }
 
-// step runs every pass of the program on one batch, asks for the loss, and updates the weights.
-func (j *Job) step(ctx context.Context, step int, b *Batch) (*protocol.LossAnswer, error) {
+// step runs every pass of the program on one batch, asks for the loss, which takes time that is added to asked, and updates
+// the weights.
+func (j *Job) step(ctx context.Context, step int, b *Batch, asked *time.Duration) (*protocol.LossAnswer, error) {
 	for _, p := range j.Program.Passes {
 		order := j.order(p, step)
 		place(j.Network.Input(p.Name), b.Views[p.View], j.Batch, order)
@@ -199,7 +201,9 @@ func (j *Job) step(ctx context.Context, step int, b *Batch) (*protocol.LossAnswe
 	for _, name := range j.Program.Labels {
 		copy(j.Objective.Label(name), b.Labels[name])
 	}
+	asking := time.Now()
 	answer, err := j.Objective.Loss(ctx, uint64(step))
+	*asked += time.Since(asking)
 	if err != nil {
 		return nil, err
 	}
