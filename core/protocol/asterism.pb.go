@@ -5981,7 +5981,10 @@ type Scatter struct {
 	YLabel        string                 `protobuf:"bytes,2,opt,name=y_label,json=yLabel,proto3" json:"y_label,omitempty"`
 	X             []float64              `protobuf:"fixed64,3,rep,packed,name=x,proto3" json:"x,omitempty"`
 	Y             []float64              `protobuf:"fixed64,4,rep,packed,name=y,proto3" json:"y,omitempty"`
-	Identity      bool                   `protobuf:"varint,5,opt,name=identity,proto3" json:"identity,omitempty"` // draw y = x
+	Identity      bool                   `protobuf:"varint,5,opt,name=identity,proto3" json:"identity,omitempty"` // draw y = x, on which a perfect answer lies
+	Series        []*Scatter_Series      `protobuf:"bytes,6,rep,name=series,proto3" json:"series,omitempty"`      // the first is what the figure shows, the others stand around it
+	Zero          bool                   `protobuf:"varint,7,opt,name=zero,proto3" json:"zero,omitempty"`         // draw y = 0, on which a perfect answer lies; not together with identity
+	Note          string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`          // sentences for below the figure: what the lines are, and whence
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6049,6 +6052,27 @@ func (x *Scatter) GetIdentity() bool {
 		return x.Identity
 	}
 	return false
+}
+
+func (x *Scatter) GetSeries() []*Scatter_Series {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+func (x *Scatter) GetZero() bool {
+	if x != nil {
+		return x.Zero
+	}
+	return false
+}
+
+func (x *Scatter) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 type Panels struct {
@@ -6300,6 +6324,66 @@ func (x *Fault) GetTrace() string {
 	return ""
 }
 
+type Scatter_Series struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	X             []float64              `protobuf:"fixed64,2,rep,packed,name=x,proto3" json:"x,omitempty"`
+	Y             []float64              `protobuf:"fixed64,3,rep,packed,name=y,proto3" json:"y,omitempty"` // a place that is not finite lifts the pen
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Scatter_Series) Reset() {
+	*x = Scatter_Series{}
+	mi := &file_asterism_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scatter_Series) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scatter_Series) ProtoMessage() {}
+
+func (x *Scatter_Series) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scatter_Series.ProtoReflect.Descriptor instead.
+func (*Scatter_Series) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{82, 0}
+}
+
+func (x *Scatter_Series) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Scatter_Series) GetX() []float64 {
+	if x != nil {
+		return x.X
+	}
+	return nil
+}
+
+func (x *Scatter_Series) GetY() []float64 {
+	if x != nil {
+		return x.Y
+	}
+	return nil
+}
+
 type Panels_Line struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Query         uint64                 `protobuf:"varint,1,opt,name=query,proto3" json:"query,omitempty"`           // row among the predicted
@@ -6311,7 +6395,7 @@ type Panels_Line struct {
 
 func (x *Panels_Line) Reset() {
 	*x = Panels_Line{}
-	mi := &file_asterism_proto_msgTypes[88]
+	mi := &file_asterism_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6323,7 +6407,7 @@ func (x *Panels_Line) String() string {
 func (*Panels_Line) ProtoMessage() {}
 
 func (x *Panels_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[88]
+	mi := &file_asterism_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6784,13 +6868,20 @@ const file_asterism_proto_rawDesc = "" +
 	"\acolumns\x18\x02 \x03(\tR\acolumns\x12\x1b\n" +
 	"\trow_label\x18\x03 \x01(\tR\browLabel\x12!\n" +
 	"\fcolumn_label\x18\x04 \x01(\tR\vcolumnLabel\x12\x16\n" +
-	"\x06values\x18\x05 \x03(\x01R\x06values\"s\n" +
+	"\x06values\x18\x05 \x03(\x01R\x06values\"\x8a\x02\n" +
 	"\aScatter\x12\x17\n" +
 	"\ax_label\x18\x01 \x01(\tR\x06xLabel\x12\x17\n" +
 	"\ay_label\x18\x02 \x01(\tR\x06yLabel\x12\f\n" +
 	"\x01x\x18\x03 \x03(\x01R\x01x\x12\f\n" +
 	"\x01y\x18\x04 \x03(\x01R\x01y\x12\x1a\n" +
-	"\bidentity\x18\x05 \x01(\bR\bidentity\"\xa3\x01\n" +
+	"\bidentity\x18\x05 \x01(\bR\bidentity\x123\n" +
+	"\x06series\x18\x06 \x03(\v2\x1b.asterism.v1.Scatter.SeriesR\x06series\x12\x12\n" +
+	"\x04zero\x18\a \x01(\bR\x04zero\x12\x12\n" +
+	"\x04note\x18\b \x01(\tR\x04note\x1a8\n" +
+	"\x06Series\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\f\n" +
+	"\x01x\x18\x02 \x03(\x01R\x01x\x12\f\n" +
+	"\x01y\x18\x03 \x03(\x01R\x01y\"\xa3\x01\n" +
 	"\x06Panels\x12.\n" +
 	"\x05lines\x18\x01 \x03(\v2\x18.asterism.v1.Panels.LineR\x05lines\x12\x1f\n" +
 	"\vvalue_label\x18\x02 \x01(\tR\n" +
@@ -6884,7 +6975,7 @@ func file_asterism_proto_rawDescGZIP() []byte {
 }
 
 var file_asterism_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_asterism_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
+var file_asterism_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_asterism_proto_goTypes = []any{
 	(Kind)(0),                       // 0: asterism.v1.Kind
 	(DType)(0),                      // 1: asterism.v1.DType
@@ -6983,7 +7074,8 @@ var file_asterism_proto_goTypes = []any{
 	(*Capabilities)(nil),            // 94: asterism.v1.Capabilities
 	(*Fault)(nil),                   // 95: asterism.v1.Fault
 	nil,                             // 96: asterism.v1.Model.OutputsEntry
-	(*Panels_Line)(nil),             // 97: asterism.v1.Panels.Line
+	(*Scatter_Series)(nil),          // 97: asterism.v1.Scatter.Series
+	(*Panels_Line)(nil),             // 98: asterism.v1.Panels.Line
 }
 var file_asterism_proto_depIdxs = []int32{
 	11,  // 0: asterism.v1.Description.components:type_name -> asterism.v1.ComponentInfo
@@ -7078,49 +7170,50 @@ var file_asterism_proto_depIdxs = []int32{
 	90,  // 89: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
 	91,  // 90: asterism.v1.Figure.scatter:type_name -> asterism.v1.Scatter
 	92,  // 91: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
-	97,  // 92: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
-	8,   // 93: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
-	9,   // 94: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
-	12,  // 95: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
-	14,  // 96: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
-	21,  // 97: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
-	25,  // 98: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
-	29,  // 99: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
-	30,  // 100: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
-	33,  // 101: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
-	35,  // 102: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
-	67,  // 103: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
-	74,  // 104: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
-	76,  // 105: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
-	78,  // 106: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
-	80,  // 107: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
-	82,  // 108: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
-	84,  // 109: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
-	86,  // 110: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
-	93,  // 111: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
-	10,  // 112: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
-	13,  // 113: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
-	15,  // 114: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
-	23,  // 115: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
-	28,  // 116: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
-	28,  // 117: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
-	31,  // 118: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
-	34,  // 119: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
-	36,  // 120: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
-	68,  // 121: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
-	75,  // 122: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
-	77,  // 123: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
-	79,  // 124: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
-	81,  // 125: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
-	83,  // 126: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
-	85,  // 127: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
-	87,  // 128: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
-	94,  // 129: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
-	112, // [112:130] is the sub-list for method output_type
-	94,  // [94:112] is the sub-list for method input_type
-	94,  // [94:94] is the sub-list for extension type_name
-	94,  // [94:94] is the sub-list for extension extendee
-	0,   // [0:94] is the sub-list for field type_name
+	97,  // 92: asterism.v1.Scatter.series:type_name -> asterism.v1.Scatter.Series
+	98,  // 93: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
+	8,   // 94: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
+	9,   // 95: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
+	12,  // 96: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
+	14,  // 97: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
+	21,  // 98: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
+	25,  // 99: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
+	29,  // 100: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
+	30,  // 101: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
+	33,  // 102: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
+	35,  // 103: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
+	67,  // 104: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
+	74,  // 105: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
+	76,  // 106: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
+	78,  // 107: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
+	80,  // 108: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
+	82,  // 109: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
+	84,  // 110: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
+	86,  // 111: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
+	93,  // 112: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
+	10,  // 113: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
+	13,  // 114: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
+	15,  // 115: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
+	23,  // 116: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
+	28,  // 117: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
+	28,  // 118: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
+	31,  // 119: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
+	34,  // 120: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
+	36,  // 121: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
+	68,  // 122: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
+	75,  // 123: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
+	77,  // 124: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
+	79,  // 125: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
+	81,  // 126: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
+	83,  // 127: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
+	85,  // 128: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
+	87,  // 129: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
+	94,  // 130: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
+	113, // [113:131] is the sub-list for method output_type
+	95,  // [95:113] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_asterism_proto_init() }
@@ -7177,7 +7270,7 @@ func file_asterism_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asterism_proto_rawDesc), len(file_asterism_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   89,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

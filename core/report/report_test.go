@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -325,14 +327,30 @@ func TestManyPointsBecomeOnePicture(t *testing.T) {
 	}
 }
 
-// Whatever a task plots, nothing is drawn that is no number, and no object is lost without a word.
+// Whatever a task plots, nothing is drawn that is no number, no object is lost without a word, and no line leaves the frame.
 func TestAnyScatterCanBeDrawn(t *testing.T) {
 	value := rapid.OneOf(rapid.Float64Range(-1, 1), rapid.SampledFrom([]float64{0, math.NaN(), math.Inf(1), 1e300, -1e300, 1e-300, 5}))
+	values := rapid.SliceOfN(value, 0, 30)
 	rapid.Check(t, func(t *rapid.T) {
-		s := &protocol.Scatter{X: rapid.SliceOfN(value, 0, 30).Draw(t, "x"), Y: rapid.SliceOfN(value, 0, 30).Draw(t, "y"), Identity: rapid.Bool().Draw(t, "identity")}
+		s := &protocol.Scatter{X: values.Draw(t, "x"), Y: values.Draw(t, "y"), Identity: rapid.Bool().Draw(t, "identity"), Zero: rapid.Bool().Draw(t, "zero")}
+		for range rapid.IntRange(0, 6).Draw(t, "series") {
+			s.Series = append(s.Series, &protocol.Scatter_Series{Name: rapid.SampledFrom([]string{"", "a"}).Draw(t, "name"), X: values.Draw(t, "series x"), Y: values.Draw(t, "series y")})
+		}
 		c := scatter("any", s)
 		if strings.ContainsAny(c.Dots+c.Diag, "NI") {
 			t.Fatalf("drawn: %s %s", c.Dots, c.Diag)
+		}
+		for _, l := range c.Series {
+			if strings.ContainsAny(l.Path, "NI") || l.Path == "" || l.Name == "" && s.YLabel != "" || l.Class == "" {
+				t.Fatalf("the line %q of class %q is drawn as %q", l.Name, l.Class, l.Path)
+			}
+			for _, at := range regexp.MustCompile(`[ML]([-\d.]+) ([-\d.]+)`).FindAllStringSubmatch(l.Path, -1) {
+				x, _ := strconv.ParseFloat(at[1], 64)
+				y, _ := strconv.ParseFloat(at[2], 64)
+				if x < c.Plot.X-0.1 || x > c.Plot.Right()+0.1 || y < c.Plot.Y-0.1 || y > c.Plot.Bottom()+0.1 {
+					t.Fatalf("the line goes to %g, %g outside the frame", x, y)
+				}
+			}
 		}
 		drawable := 0
 		for i := range min(len(s.X), len(s.Y)) {
@@ -344,6 +362,50 @@ func TestAnyScatterCanBeDrawn(t *testing.T) {
 			t.Fatalf("%d points drawn and %d said to be outside, of %d", n, c.Clipped, drawable)
 		}
 	})
+}
+
+// Lines without points, as a calibration is: the first is marked at its places, a place that is no number lifts the pen,
+// and the legend names each.
+func TestLinesAloneAreDrawn(t *testing.T) {
+	c := scatter("Calibration", &protocol.Scatter{XLabel: "mean confidence", YLabel: "fraction correct", Identity: true, Note: "What it is.", Series: []*protocol.Scatter_Series{
+		{Name: "fraction correct", X: []float64{0, 0.5, 1}, Y: []float64{0.1, 0.5, 0.9}},
+		{Name: "interval", X: []float64{0, 1, math.NaN(), 0, 1}, Y: []float64{0.2, 1, math.NaN(), 0, 0.8}},
+		{Name: "nothing", X: []float64{math.NaN()}, Y: []float64{1}},
+	}})
+	if c.Dots != "" || len(c.Series) != 2 || !c.Legend || c.Series[0].Class == c.Series[1].Class {
+		t.Fatalf("drawn: %q, %+v", c.Dots, c.Series)
+	}
+	if first := c.Series[0]; len(first.Marks) != 3 || strings.Count(first.Path, "L") != 2 || first.Marks[1].Title != "fraction correct: 0.500 at 0.500" {
+		t.Errorf("the first line: %+v", first)
+	}
+	if around := c.Series[1]; len(around.Marks) != 0 || strings.Count(around.Path, "M") != 2 {
+		t.Errorf("the second line: %+v", around)
+	}
+	if c.Series[0].Marks[1].X != c.Plot.X+c.Plot.W/2 || c.Series[0].Marks[1].Y != c.Plot.Y+c.Plot.H/2 {
+		t.Errorf("the middle is at %+v", c.Series[0].Marks[1])
+	}
+	if c.Note != "The dashed straight line is y = x: a perfect answer lies on it. What it is." || strings.Contains(c.Alt, "object") {
+		t.Errorf("note %q, alt %q", c.Note, c.Alt)
+	}
+	// One place is no line, and still seen.
+	one := scatter("one", &protocol.Scatter{Series: []*protocol.Scatter_Series{{Name: "a", X: []float64{1}, Y: []float64{1}}, {Name: "b", X: []float64{1}, Y: []float64{0.5}}}})
+	if len(one.Series) != 2 || len(one.Series[0].Marks) != 1 || len(one.Series[1].Marks) != 1 {
+		t.Errorf("one place: %+v", one.Series)
+	}
+}
+
+// Residuals stand around y = 0, which is in the frame also where no residual is near it.
+func TestZeroLineIsInTheFrame(t *testing.T) {
+	c := scatter("residuals", &protocol.Scatter{X: []float64{1, 2}, Y: []float64{5, 6}, Zero: true, Series: []*protocol.Scatter_Series{{Name: "median", X: []float64{1, 2}, Y: []float64{5, 6}}}})
+	if want := fmt.Sprintf("M%.1f %.1fH%.1f", c.Plot.X, c.Plot.Bottom(), c.Plot.Right()); c.Diag != want {
+		t.Errorf("the zero line is %q, not %q", c.Diag, want)
+	}
+	if len(c.Series[0].Marks) != 0 || c.Series[0].Class == "learned" {
+		t.Errorf("a line over points: %+v", c.Series[0])
+	}
+	if !strings.Contains(c.Note, "2 objects. The dashed straight line is y = 0") || !strings.Contains(c.Alt, "within 6 of the line y = 0") {
+		t.Errorf("note %q, alt %q", c.Note, c.Alt)
+	}
 }
 
 func TestAxesHoldTheirValues(t *testing.T) {

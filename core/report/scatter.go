@@ -17,23 +17,21 @@ import (
 // mostDots is how many points are drawn one by one; more become a picture of their density.
 const mostDots = 3000
 
-// scatter draws predicted against true values.
+// scatter draws points, as predicted against true values are, with lines over them, or lines alone.
 func scatter(title string, s *protocol.Scatter) *chart {
 	x, y := finitePairs(s.X, s.Y)
 	const side = 440.0
 	c := &chart{Title: title, XLabel: s.XLabel, YLabel: s.YLabel, W: side, H: side - 20, Plot: box{58, 12, side - 58 - 16, side - 20 - 12 - 46}}
-	if len(x) == 0 {
+	var lineX, lineY []float64
+	for _, l := range s.Series {
+		lx, ly := finitePairs(l.X, l.Y)
+		lineX, lineY = append(lineX, lx...), append(lineY, ly...)
+	}
+	if len(x)+len(lineX) == 0 {
 		c.Alt, c.Note = title+": no points.", "There are no points to draw."
 		return c
 	}
-	xLow, xHigh := extremes(x)
-	yLow, yHigh := extremes(y)
-	if s.Identity {
-		// One range for both axes, that of the truth with the bulk of the predictions.
-		lowY, highY := quantile(y, 0.002), quantile(y, 0.998)
-		xLow, xHigh = min(xLow, lowY), max(xHigh, highY)
-		yLow, yHigh = xLow, xHigh
-	}
+	xLow, xHigh, yLow, yHigh := frame(s, x, y, lineX, lineY)
 	xl, xh, xAt := rounded(xLow, xHigh, 5)
 	yl, yh, yAt := rounded(yLow, yHigh, 5)
 	ax, ay := axis{xl, xh, c.Plot.X, c.Plot.Right(), false}, axis{yl, yh, c.Plot.Bottom(), c.Plot.Y, false}
@@ -46,8 +44,11 @@ func scatter(title string, s *protocol.Scatter) *chart {
 		}
 		in = append(in, [2]float64{ax.at(x[i]), ay.at(y[i])})
 	}
-	if s.Identity {
+	switch {
+	case s.Identity:
 		c.Diag = fmt.Sprintf("M%.1f %.1fL%.1f %.1f", ax.at(xl), ay.at(xl), ax.at(xh), ay.at(xh))
+	case s.Zero:
+		c.Diag = fmt.Sprintf("M%.1f %.1fH%.1f", c.Plot.X, ay.at(0), c.Plot.Right())
 	}
 	if len(in) > mostDots {
 		c.Image = density(in, c.Plot)
@@ -58,34 +59,127 @@ func scatter(title string, s *protocol.Scatter) *chart {
 		}
 		c.Dots = b.String()
 	}
-	notes := []string{plural(len(x), "object", "objects") + "."}
+	said := c.lines(s, len(x) > 0, ax, ay)
+	c.Note = scatterNote(s, c, len(x))
+	if len(x) > 0 {
+		said = append([]string{strings.TrimSpace(fmt.Sprintf("%s against %s for %s. %s", s.YLabel, s.XLabel, plural(len(x), "object", "objects"), agreement(x, y, s)))}, said...)
+	}
+	c.Alt = title + ": " + strings.Join(said, " ")
+	return c
+}
+
+// frame is what the axes must hold: all lines, the range of the truth and the bulk of the predictions where few may lie
+// far from a perfect answer.
+func frame(s *protocol.Scatter, x, y, lineX, lineY []float64) (xLow, xHigh, yLow, yHigh float64) {
+	xLow, xHigh = extremes(slices.Concat(x, lineX))
+	yLow, yHigh = extremes(lineY)
+	if len(y) > 0 {
+		low, high := extremes(y)
+		if s.Identity || s.Zero {
+			low, high = quantile(y, 0.002), quantile(y, 0.998)
+		}
+		yLow, yHigh = min(yLow, low), max(yHigh, high)
+	}
+	switch {
+	case s.Identity: // one range for both axes
+		xLow, xHigh = min(xLow, yLow), max(xHigh, yHigh)
+		yLow, yHigh = xLow, xHigh
+	case s.Zero:
+		yLow, yHigh = min(yLow, 0), max(yHigh, 0)
+	}
+	return xLow, xHigh, yLow, yHigh
+}
+
+// Classes of lines in their order: the page's colours that can be told from the points', which are those of "learned", and
+// from that of the line of perfect answers. Without points the first line is the figure, and takes theirs.
+var (
+	overPoints = []string{"supervised", "constant", "finetuned", "pixels"}
+	alone      = []string{"learned", "constant", "finetuned", "pixels"}
+)
+
+// mostMarks is up to how many places of a line alone are marked; more are a curve.
+const mostMarks = 40
+
+// lines draws the series and says in words where the first goes: the others stand around it.
+func (c *chart) lines(s *protocol.Scatter, points bool, ax, ay axis) (said []string) {
+	classes := alone
+	if points {
+		classes = overPoints
+	}
+	for i, l := range s.Series {
+		x, y := finitePairs(l.X, l.Y)
+		if len(x) == 0 {
+			continue
+		}
+		name := l.Name
+		if name == "" {
+			name = s.YLabel
+		}
+		n := min(len(l.X), len(l.Y))
+		drawn := series{Name: name, Class: classes[i%len(classes)], Path: line(l.X[:n], l.Y[:n], ax, ay)}
+		if len(x) == 1 || i == 0 && !points && len(x) <= mostMarks { // one place alone is no line
+			for k := range x {
+				drawn.Marks = append(drawn.Marks, mark{round1(ax.at(x[k])), round1(ay.at(y[k])), fmt.Sprintf("%s: %s at %s", name, short(y[k]), short(x[k]))})
+			}
+		}
+		c.Series, c.Legend = append(c.Series, drawn), true
+		if i == 0 {
+			last := len(x) - 1
+			said = append(said, fmt.Sprintf("The line %s goes from %s at %s of %s to %s at %s.", name, short(y[0]), s.XLabel, short(x[0]), short(y[last]), short(x[last])))
+		}
+	}
+	return said
+}
+
+// scatterNote says below a figure of n points what is drawn.
+func scatterNote(s *protocol.Scatter, c *chart, n int) string {
+	var notes []string
+	if n > 0 {
+		notes = append(notes, plural(n, "object", "objects")+".")
+	}
 	if c.Image != "" {
 		notes = append(notes, "The colour is stronger where more objects fall on one place.")
 	}
-	if s.Identity {
-		notes = append(notes, "The line is y = x: a perfect answer lies on it.")
+	perfect := "The line"
+	if len(c.Series) > 0 {
+		perfect = "The dashed straight line"
+	}
+	switch {
+	case s.Identity:
+		notes = append(notes, perfect+" is y = x: a perfect answer lies on it.")
+	case s.Zero:
+		notes = append(notes, perfect+" is y = 0: a perfect answer lies on it.")
+	}
+	if s.Note != "" {
+		notes = append(notes, s.Note)
 	}
 	if c.Clipped > 0 {
 		notes = append(notes, plural(c.Clipped, "object lies", "objects lie")+" outside the frame.")
 	}
-	if missing := max(len(s.X), len(s.Y)) - len(x); missing > 0 {
+	if missing := max(len(s.X), len(s.Y)) - n; missing > 0 {
 		notes = append(notes, plural(missing, "object has", "objects have")+" no value and cannot be drawn.")
 	}
-	c.Note = strings.Join(notes, " ")
-	c.Alt = fmt.Sprintf("%s: %s against %s for %s. %s", title, s.YLabel, s.XLabel, plural(len(x), "object", "objects"), agreement(x, y, s.Identity))
-	return c
+	return strings.Join(notes, " ")
 }
 
 // agreement says in words what the picture shows.
-func agreement(x, y []float64, identity bool) string {
-	if !identity {
+func agreement(x, y []float64, s *protocol.Scatter) string {
+	d := make([]float64, len(x))
+	perfect := "y = x"
+	switch {
+	case s.Identity:
+		for i := range x {
+			d[i] = math.Abs(y[i] - x[i])
+		}
+	case s.Zero:
+		perfect = "y = 0"
+		for i := range y {
+			d[i] = math.Abs(y[i])
+		}
+	default:
 		return ""
 	}
-	d := make([]float64, len(x))
-	for i := range x {
-		d[i] = math.Abs(y[i] - x[i])
-	}
-	return "Half of the objects lie within " + short(quantile(d, 0.5)) + " of the line y = x."
+	return "Half of the objects lie within " + short(quantile(d, 0.5)) + " of the line " + perfect + "."
 }
 
 // density draws points as a translucent picture in one hue, which reads on light and on dark pages: opacity grows with the

@@ -67,8 +67,10 @@ type (
 	Figure = protocol.Figure
 	// Matrix is a confusion matrix: rows are the truth.
 	Matrix = protocol.Matrix
-	// Scatter is a cloud of points.
+	// Scatter is a cloud of points, lines, or lines over a cloud.
 	Scatter = protocol.Scatter
+	// ScatterSeries is one line of a Scatter.
+	ScatterSeries = protocol.Scatter_Series
 	// Panels are pictures of objects: a query and its neighbours a line.
 	Panels = protocol.Panels
 	// PanelsLine is one line of Panels.
@@ -101,7 +103,7 @@ func MatrixFigure(title string, m *Matrix) *Figure {
 	return &Figure{Title: title, Is: &protocol.Figure_Matrix{Matrix: m}}
 }
 
-// ScatterFigure makes a figure of points.
+// ScatterFigure makes a figure of points and lines.
 func ScatterFigure(title string, s *Scatter) *Figure {
 	return &Figure{Title: title, Is: &protocol.Figure_Scatter{Scatter: s}}
 }
