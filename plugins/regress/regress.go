@@ -20,7 +20,7 @@ var schema string
 // Plugin gives the components of the plugin "regress".
 func Plugin() sdk.Plugin {
 	return sdk.Plugin{Name: "regress", Version: "0.1.0", Components: []sdk.Component{
-		sdk.Task("linear", 1, "numbers by ridge regression on representations", schema, newLinear),
+		sdk.Task("linear", 2, "numbers by ridge regression on representations", schema, newLinear),
 	}}
 }
 
@@ -108,6 +108,9 @@ func (l *linear) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 			{Name: "MAE", Value: away, Better: sdk.Lower, Doc: "mean of |predicted − true|"},
 			{Name: "bias", Value: bias, Better: sdk.Neither, Doc: "mean of predicted − true"},
 		},
-		Figures: []*sdk.Figure{regress.Scatter("Predicted against true "+l.Label, l.Label, truth, predicted)},
+		Figures: []*sdk.Figure{
+			regress.Scatter("Predicted against true "+l.Label, l.Label, truth, predicted),
+			regress.Residuals("Residuals of "+l.Label, "true "+l.Label, "predicted − true "+l.Label, truth, delta),
+		},
 	}, nil
 }

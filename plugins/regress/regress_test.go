@@ -111,6 +111,9 @@ func TestScoreByHand(t *testing.T) {
 	if s := score.Figures[0].GetScatter(); len(s.X) != 4 || !s.Identity || s.X[3] != 4 || s.Y[3] != 8 || s.XLabel != "true size" {
 		t.Errorf("scatter %v", s)
 	}
+	if s := score.Figures[1].GetScatter(); len(s.X) != 4 || !s.Zero || s.X[3] != 4 || s.Y[3] != 4 || s.YLabel != "predicted − true size" || s.Series[0].Y[0] != 0.5 {
+		t.Errorf("residuals %v", s)
+	}
 }
 
 func TestRefusals(t *testing.T) {

@@ -24,11 +24,17 @@ func median(v []float64) float64 {
 
 // Scatter draws predictions against the truth: at most 4000 points, spread evenly over the rows.
 func Scatter(title, label string, truth, predicted []float64) *sdk.Figure {
-	const most = 4000
-	step := (len(truth) + most - 1) / most
 	f := &sdk.Scatter{XLabel: "true " + label, YLabel: "predicted " + label, Identity: true}
-	for i := 0; i < len(truth); i += step {
-		f.X, f.Y = append(f.X, truth[i]), append(f.Y, predicted[i])
-	}
+	f.X, f.Y = thinned(truth, predicted)
 	return sdk.ScatterFigure(title, f)
+}
+
+// thinned gives at most 4000 of the pairs, spread evenly.
+func thinned(x, y []float64) (tx, ty []float64) {
+	const most = 4000
+	step := max(1, (len(x)+most-1)/most)
+	for i := 0; i < len(x); i += step {
+		tx, ty = append(tx, x[i]), append(ty, y[i])
+	}
+	return tx, ty
 }
