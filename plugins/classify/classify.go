@@ -22,8 +22,8 @@ var knnSchema string
 // Plugin gives the components of the plugin "classify".
 func Plugin() sdk.Plugin {
 	return sdk.Plugin{Name: "classify", Version: "0.1.0", Components: []sdk.Component{
-		sdk.Task("linear", 1, "classification by logistic regression on representations", linearSchema, newLinear),
-		sdk.Task("knn", 1, "classification by a vote of the nearest labelled objects", knnSchema, newKNN),
+		sdk.Task("linear", 2, "classification by logistic regression on representations", linearSchema, newLinear),
+		sdk.Task("knn", 2, "classification by a vote of the nearest labelled objects", knnSchema, newKNN),
 	}}
 }
 

@@ -35,12 +35,14 @@ func (q *question) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 		return nil, sdk.DataError{What: fmt.Sprintf("no row to score has a value in the column %q", q.label), Advice: "give the split a larger test part"}
 	}
 	confusion, loss, right := make([]float64, n*n), 0.0, 0.0
+	confidence, hit := make([]float64, len(truth)), make([]bool, len(truth))
 	for i, t := range truth {
 		c := int(class[i])
 		if c < 0 || c >= n {
 			return nil, fmt.Errorf("classify: row %d is predicted as class %d of %d", i, c, n)
 		}
 		confusion[t*n+c]++
+		confidence[i], hit[i] = p[i*n+c], c == t
 		loss -= math.Log(max(p[i*n+t], floor))
 		if c == t {
 			right++
@@ -67,6 +69,9 @@ func (q *question) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 			{Name: "macro F1", Value: f1 / occurring, Better: sdk.Higher, Doc: "mean over classes of the harmonic mean of precision and recall"},
 			{Name: "log loss", Value: loss / rows, Better: sdk.Lower, Doc: "mean of −ln of the label's probability, probabilities below 1e-6 taken as 1e-6"},
 		},
-		Figures: []*sdk.Figure{sdk.MatrixFigure("Confusion", &sdk.Matrix{Rows: q.classes.Names, Columns: q.classes.Names, RowLabel: q.label, ColumnLabel: "predicted", Values: confusion})},
+		Figures: []*sdk.Figure{
+			sdk.MatrixFigure("Confusion", &sdk.Matrix{Rows: q.classes.Names, Columns: q.classes.Names, RowLabel: q.label, ColumnLabel: "predicted", Values: confusion}),
+			calibration(confidence, hit),
+		},
 	}, nil
 }

@@ -21,7 +21,7 @@ var schema string
 // Plugin gives the components of the plugin "photoz".
 func Plugin() sdk.Plugin {
 	return sdk.Plugin{Name: "photoz", Version: "0.1.0", Components: []sdk.Component{
-		sdk.Task("bins", 1, "photometric redshift as probabilities over bins", schema, newBins),
+		sdk.Task("bins", 2, "photometric redshift as probabilities over bins", schema, newBins),
 	}}
 }
 
@@ -110,21 +110,26 @@ func (b *bins) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
 func (b *bins) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 	truth := s.Labels[b.Label].F64
 	var z []float64
+	var probability []float32
 	for _, t := range s.Predictions {
-		if t.Name == b.Label {
+		switch t.Name {
+		case b.Label:
 			z = t.F64
+		case "probability":
+			probability = t.F32
 		}
 	}
-	if len(z) != len(truth) {
-		return nil, fmt.Errorf("photoz: %d predictions for %d rows", len(z), len(truth))
+	if len(z) != len(truth) || len(probability) != len(truth)*b.Bins {
+		return nil, fmt.Errorf("photoz: %d predictions and %d probabilities for %d rows of %d bins", len(z), len(probability), len(truth), b.Bins)
 	}
 	if len(truth) == 0 {
 		return nil, sdk.DataError{What: fmt.Sprintf("no row to score has a value in the column %q", b.Label), Advice: "give the split a larger test part"}
 	}
-	delta := make([]float64, len(z))
+	delta, pit := make([]float64, len(z)), make([]float64, len(z))
 	bias, outliers := 0.0, 0.0
 	for i := range z {
 		delta[i] = (z[i] - truth[i]) / (1 + truth[i])
+		pit[i] = b.pit(truth[i], probability[i*b.Bins:(i+1)*b.Bins])
 		bias += delta[i] / float64(len(z))
 		if math.Abs(delta[i]) > 0.05 {
 			outliers++
@@ -136,6 +141,10 @@ func (b *bins) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 			{Name: "bias", Value: bias, Better: sdk.Neither, Doc: "mean of Δz"},
 			{Name: "outliers", Value: outliers / float64(len(z)), Better: sdk.Lower, Doc: "share of rows with |Δz| above 0.05"},
 		},
-		Figures: []*sdk.Figure{regress.Scatter("Predicted against true redshift", b.Label, truth, z)},
+		Figures: []*sdk.Figure{
+			regress.Scatter("Predicted against true redshift", b.Label, truth, z),
+			regress.Residuals("Residuals of redshift", "true "+b.Label, "(predicted − true) / (1 + true)", truth, delta),
+			pitFigure(pit),
+		},
 	}, nil
 }

@@ -111,8 +111,8 @@ func TestConstantFeaturesGiveOneRedshift(t *testing.T) {
 
 // Δz = 0.1/1.0, −0.2/2.0, 0, 0.04/1.0 by hand: the median is 0.02, the deviations 0.08, 0.12, 0.02, 0.02.
 func TestScoreByHand(t *testing.T) {
-	score, err := task(t, `{label: "z"}`).Score(&sdk.ScoreData{
-		Predictions: []sdk.Tensor{{Name: "z", F64: []float64{0.1, 0.8, 0.3, 0.04}}},
+	score, err := task(t, `{label: "z", bins: 2}`).Score(&sdk.ScoreData{
+		Predictions: []sdk.Tensor{{Name: "z", F64: []float64{0.1, 0.8, 0.3, 0.04}}, {Name: "probability", F32: []float32{1, 0, 0, 1, 0.5, 0.5, 1, 0}}},
 		Labels:      map[string]sdk.Tensor{"z": {F64: []float64{0, 1, 0.3, 0}}},
 	})
 	if err != nil {
@@ -125,6 +125,13 @@ func TestScoreByHand(t *testing.T) {
 	}
 	if s := score.Figures[0].GetScatter(); len(s.X) != 4 || !s.Identity || s.X[1] != 1 || s.Y[1] != 0.8 {
 		t.Errorf("scatter %v", s)
+	}
+	if s := score.Figures[1].GetScatter(); len(s.X) != 4 || !s.Zero || s.X[1] != 1 || math.Abs(s.Y[1]+0.1) > 1e-12 || math.Abs(s.Series[0].Y[0]-0.02) > 1e-12 {
+		t.Errorf("residuals %v", s)
+	}
+	// The PIT is 0, 1 beyond the last bin, 0.75 and 0.
+	if s := score.Figures[2].GetScatter(); !s.Identity || s.Series[0].Y[0] != 0.5 || s.Series[0].Y[74] != 0.5 || s.Series[0].Y[75] != 0.75 || s.Series[0].Y[100] != 1 {
+		t.Errorf("PIT %v", s)
 	}
 }
 
