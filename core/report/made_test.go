@@ -140,7 +140,11 @@ func makeRun(t testing.TB, dir string) {
 	score(run.Untrained, "all", "bias", "", "mean of Δz", 0, 0.0011)
 	score(run.Constant, "all", "bias", "", "mean of Δz", 0, 0.0024)
 	write("tasks/redshift/result.json", run.TaskResult{Task: "redshift", Component: "photoz.bins", Part: "test", FitRows: 6720, ScoreRows: 1920, Scores: scores,
-		Figures: []run.FigureAs{{Data: figure(&protocol.Figure{Title: "Redshift answered against true", Is: &protocol.Figure_Scatter{Scatter: &protocol.Scatter{XLabel: "true redshift", YLabel: "answered redshift", X: x, Y: y, Identity: true}}})}}})
+		Figures: []run.FigureAs{{Data: figure(&protocol.Figure{Title: "Redshift answered against true", Is: &protocol.Figure_Scatter{Scatter: &protocol.Scatter{XLabel: "true redshift", YLabel: "answered redshift", X: x, Y: y, Identity: true}}})},
+			{Data: figure(&protocol.Figure{Title: "Residuals", Is: &protocol.Figure_Scatter{Scatter: &protocol.Scatter{XLabel: "true redshift", YLabel: "Δz", X: []float64{0.1, 0.2}, Y: []float64{0.01, -0.02}, Zero: true,
+				Series: []*protocol.Scatter_Series{{Name: "median", X: []float64{0.1, 0.2}, Y: []float64{0.01, -0.02}}}}}})},
+			{Data: figure(&protocol.Figure{Title: "Calibration", Is: &protocol.Figure_Scatter{Scatter: &protocol.Scatter{XLabel: "PIT", YLabel: "share below", Identity: true, Note: "PIT is a probability.",
+				Series: []*protocol.Scatter_Series{{Name: "objects", X: []float64{0, math.NaN(), 0.5, 1}, Y: []float64{0, 0.2, 0.4, 1}}}}}})}}})
 
 	picture := func(name string, colour float64, radius, tilt float64) {
 		const side = 48

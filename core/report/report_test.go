@@ -109,6 +109,7 @@ func TestReportShowsTheRun(t *testing.T) {
 		"σ_MAD ↓ lower is better all 6,720 0.0114 0.0287 0.0871",
 		"Share of the test objects whose most probable class is the true one.",
 		"530 97 % 12 2 % 3 <1 % 0 0 %", "1,763 of 1,920 are on the diagonal",
+		"Upwards: Δz. 2 objects. The dashed straight line is y = 0", "Upwards: share below. The dashed straight line is y = x: a perfect answer lies on it. PIT is a probability.",
 		"1 object lies outside the frame.", "1 object has no value and cannot be drawn.",
 		"3 undecodable files which strip/0412.jpg: unexpected end",
 		"sky.jitter_crop 48 × 48 × 5", "11.2 million 1.25 billion 512", "negatives per query 4,096",

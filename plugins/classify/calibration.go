@@ -47,7 +47,7 @@ func calibration(confidence []float64, right []bool) *sdk.Figure {
 		aroundX := append(append(append([]float64(nil), x...), math.NaN()), x...)
 		around := append(append(high, math.NaN()), low...)
 		f.Series = []*sdk.ScatterSeries{{Name: "fraction correct", X: x, Y: y}, {Name: "± one standard error", X: aroundX, Y: around}}
-		f.Note = fmt.Sprintf("The probability of the answered class of %.0f objects, in ten bins of equal width, of which empty ones are left out. Expected calibration error: %.4f, the mean over objects of the distance between fraction and confidence of their bin (Guo et al. 2017).", all, away)
+		f.Note = fmt.Sprintf("The probability of the answered class, in ten bins of equal width, of which empty ones are left out. Expected calibration error: %.4f, the mean over objects of the distance between fraction and confidence of their bin (Guo et al. 2017). Objects: %.0f.", away, all)
 	}
 	return sdk.ScatterFigure("Calibration", f)
 }

@@ -97,7 +97,7 @@ func TestCalibrationOfFew(t *testing.T) {
 	}{
 		"one object":               {[]float64{0.75}, []bool{true}, []float64{0.75}, []float64{1}, "error: 0.2500,"},
 		"all sure":                 {[]float64{1, 1, 1, 1}, []bool{true, true, true, false}, []float64{1}, []float64{0.75}, "error: 0.2500,"},
-		"one has no number":        {[]float64{1, nan}, []bool{true, true}, []float64{1}, []float64{1}, "answered class of 1 objects"},
+		"one has no number":        {[]float64{1, nan}, []bool{true, true}, []float64{1}, []float64{1}, "Objects: 1."},
 		"beyond what there can be": {[]float64{-1, 2}, []bool{false, true}, []float64{-1, 2}, []float64{0, 1}, "error: 1.0000,"},
 	} {
 		f := calibrated(t, c.confidence, c.right)

@@ -49,7 +49,7 @@ func pitFigure(values []float64) *sdk.Figure {
 		line.X, line.Y = append(line.X, at), append(line.Y, float64(below)/n)
 	}
 	f.Series = []*sdk.ScatterSeries{line}
-	f.Note = fmt.Sprintf("PIT is the probability that was given to redshifts below the true one; right probabilities spread it evenly. Largest distance from the line: %.4f; right probabilities of %d objects stay within %.4f in 95 of 100 cases (Kolmogorov).",
-		distance, len(values), math.Min(1, 1.358/math.Sqrt(n)))
+	f.Note = fmt.Sprintf("PIT is the probability that was given to redshifts below the true one; right probabilities spread it evenly. Largest distance from the line: %.4f; right probabilities stay within about %.4f in 95 of 100 cases (Kolmogorov). Objects: %d.",
+		distance, min(1, 1.358/math.Sqrt(n)), len(values))
 	return sdk.ScatterFigure("Calibration of the redshift probabilities", f)
 }

@@ -86,7 +86,7 @@ func TestCalibratedRedshiftsLieOnTheDiagonal(t *testing.T) {
 func TestPITOfNoNumbers(t *testing.T) {
 	nan := float32(math.NaN())
 	f := pit(t, 2, 0.4, []float64{0.1, math.NaN(), 0.1, 0.1}, []float32{1, 0, 1, 0, nan, 1, 0, 0})
-	if f.Series[0].Y[49] != 0 || f.Series[0].Y[50] != 1 || !strings.Contains(f.Note, "of 1 objects") {
+	if f.Series[0].Y[49] != 0 || f.Series[0].Y[50] != 1 || !strings.Contains(f.Note, "Objects: 1.") {
 		t.Errorf("one of four has a number: %v", f)
 	}
 	if f := pit(t, 2, 0.4, []float64{0.1}, []float32{nan, 1}); len(f.Series) != 0 || f.Note != "" {

@@ -56,7 +56,7 @@ func Residuals(title, xLabel, yLabel string, truth, delta []float64) *sdk.Figure
 		{Name: "median", X: x, Y: middle},
 		{Name: "± 1.4826·MAD", X: slices.Concat(x, lift, x), Y: slices.Concat(high, lift, low)},
 	}
-	f.Note = fmt.Sprintf("The lines are the median and a band of 1.4826 times the median absolute deviation around it, of all %d objects in bins of the truth that hold equally many: %d.", len(rows), len(x))
+	f.Note = fmt.Sprintf("The lines are the median and a band of 1.4826 times the median absolute deviation around it, in bins of the truth that hold equally many objects. Bins: %d, objects in them: %d.", len(x), len(rows))
 	return sdk.ScatterFigure(title, f)
 }
 

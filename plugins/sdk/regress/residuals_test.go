@@ -31,7 +31,7 @@ func TestResidualsByHand(t *testing.T) {
 	if m := s.Series[0]; len(m.X) != 1 || m.X[0] != 3 || m.Y[0] != 2 || math.Abs(high[0]-2-2*1.4826) > 1e-12 || math.Abs(low[0]-2+2*1.4826) > 1e-12 {
 		t.Errorf("lines %v", s.Series)
 	}
-	if !s.Zero || s.Identity || len(s.X) != 7 || s.XLabel != "true z" || s.YLabel != "Δz" || !strings.Contains(s.Note, "all 5 objects") {
+	if !s.Zero || s.Identity || len(s.X) != 7 || s.XLabel != "true z" || s.YLabel != "Δz" || !strings.Contains(s.Note, "objects in them: 5.") {
 		t.Errorf("figure %v", s)
 	}
 }
