@@ -17,7 +17,7 @@ import (
 
 // What a report leaves beside its page, for papers and for other programs.
 const (
-	FiguresDir = "figures"     // every chart of the page as SVG
+	FiguresDir = "figures"     // every chart of the page as SVG and PNG
 	NumbersCSV = "results.csv" // every score
 )
 
@@ -53,7 +53,14 @@ func writeFigures(runDir string, p *page) error {
 		if err := figureTemplate.Execute(&b, c); err != nil {
 			return &fault.Error{Op: "report", Kind: fault.Internal, Where: runDir, What: "cannot lay out the figure " + c.Title, Err: err}
 		}
-		return run.WriteFile(filepath.Join(dir, name+".svg"), b.Bytes())
+		if err := run.WriteFile(filepath.Join(dir, name+".svg"), b.Bytes()); err != nil {
+			return err
+		}
+		dots, err := rasterise(c)
+		if err != nil {
+			return &fault.Error{Op: "report", Kind: fault.Internal, Where: runDir, What: "cannot draw the figure " + c.Title, Err: err}
+		}
+		return run.WriteFile(filepath.Join(dir, name+".png"), dots)
 	}
 	for _, t := range p.Tasks {
 		for _, c := range t.Charts {

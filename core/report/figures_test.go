@@ -4,9 +4,12 @@ import (
 	"encoding/csv"
 	"encoding/xml"
 	"errors"
+	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -51,6 +54,9 @@ func TestFiguresAndNumbersAreBesideThePage(t *testing.T) {
 				words++
 			}
 		}
+		if err := drawn(strings.TrimSuffix(file, ".svg") + ".png"); err != nil {
+			t.Error(err)
+		}
 		if words < 4 {
 			t.Errorf("%s has %d labels", file, words)
 		}
@@ -66,5 +72,41 @@ func TestFiguresAndNumbersAreBesideThePage(t *testing.T) {
 	}
 	if strings.Join(lines[0], " ") != "task component metric better labels arm mean std draws" || len(lines) < 5 {
 		t.Errorf("%d lines, of the columns %v", len(lines), lines[0])
+	}
+}
+
+// drawn sees that a picture is as wide as a column of a journal at 300 dots an inch, and holds more than white.
+func drawn(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, err := png.Decode(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	ink := 0
+	for y := range m.Bounds().Dy() {
+		for x := range m.Bounds().Dx() {
+			if r, g, b, _ := m.At(x, y).RGBA(); r+g+b < 3*0xf000 {
+				ink++
+			}
+		}
+	}
+	if w := m.Bounds().Dx(); w < 1175 || w > 1187 || ink < 2000 {
+		return fmt.Errorf("%s is %d dots wide and has %d that are not white", file, w, ink)
+	}
+	return nil
+}
+
+func TestPathsAreReadAsTheyAreWritten(t *testing.T) {
+	got := lines("M1 2.5L3 4V-1M7 8h0")
+	want := [][][2]float64{{{1, 2.5}, {3, 4}, {3, -1}}, {{7, 8}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if lines("") != nil {
+		t.Error("nothing has lines")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"image/png"
-	"math"
 	"path"
 	"path/filepath"
 	"slices"
@@ -199,14 +198,8 @@ func groups(label run.MapLabel) (names []string, of []int) {
 			edges = append(edges, e)
 		}
 	}
-	for g, e := range edges {
-		high := math.NaN()
-		if g+1 < len(edges) {
-			high = edges[g+1]
-		} else if len(sorted) > 0 {
-			high = sorted[len(sorted)-1]
-		}
-		names = append(names, short(e)+" to "+short(high))
+	for _, e := range edges {
+		names = append(names, "≥ "+short(e))
 	}
 	for i, v := range label.Values {
 		of[i] = len(names)
