@@ -118,7 +118,7 @@ func (f *Flow) begin() error {
 		return err
 	}
 	f.dir.Manifest = run.Manifest{
-		Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: run.Running,
+		Command: os.Args, Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: run.Running,
 		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: f.binaryDigest(),
 		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.computes().String()},
 		Plugins: f.Plugins(f.componentNames()),

@@ -494,6 +494,7 @@ func (p *page) provenance(f *files) {
 	if m := f.manifest; m != nil {
 		add("Run", m.ID, true)
 		add("Experiment file", m.Experiment, true)
+		add("Command", commandText(m.Command), true)
 		add("Started", clockText(m.Started), false)
 		add("Finished", clockText(m.Finished), false)
 		add("Asterism", m.Version, false)
@@ -506,6 +507,17 @@ func (p *page) provenance(f *files) {
 		}
 		add("Plugins", strings.Join(list, ", "), false)
 	}
+}
+
+// commandText writes a command so that a shell takes it as it was.
+func commandText(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if quoted[i] = w; w == "" || strings.ContainsAny(w, " \t\n'\"\\`$&|;<>()*?[]{}~#!") {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }
 
 // text makes file content fit for the page.

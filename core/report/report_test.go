@@ -46,6 +46,13 @@ func madeOnce(t *testing.T) string {
 	return once.dir
 }
 
+func TestCommandsAreQuotedForAShell(t *testing.T) {
+	got := commandText([]string{"asterism", "run", "my file.cue", "--set", `a={"b.c":"it's"}`, ""})
+	if want := `asterism run 'my file.cue' --set 'a={"b.c":"it'\''s"}' ''`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(once.dir)

@@ -16,10 +16,11 @@ import (
 // key (binary, threads, paths) explains a result and never changes it.
 type Manifest struct {
 	Name       string            `json:"name"`
-	ID         string            `json:"id"`         // name-hash8, the directory's name
-	Experiment string            `json:"experiment"` // absolute path of the file
-	Folder     string            `json:"folder"`     // in which it was started: relative paths in the experiment are relative to it
-	Status     string            `json:"status"`     // Running, Interrupted, Failed or Done
+	ID         string            `json:"id"`                // name-hash8, the directory's name
+	Experiment string            `json:"experiment"`        // absolute path of the file
+	Command    []string          `json:"command,omitempty"` // as it was typed
+	Folder     string            `json:"folder"`            // in which it was started: relative paths in the experiment are relative to it
+	Status     string            `json:"status"`            // Running, Interrupted, Failed or Done
 	Error      string            `json:"error,omitempty"`
 	Started    time.Time         `json:"started"`
 	Finished   time.Time         `json:"finished,omitzero"`
