@@ -227,11 +227,10 @@ func (h *Host) configure(ctx context.Context, r Ref, kind protocol.Kind) (*confi
 	if len(config) == 0 {
 		config = []byte("{}")
 	}
-	answer, err := call(ctx, c, "Configure", p.control.Configure, &protocol.ConfigureRequest{Component: local, Config: config})
-	if err != nil {
+	c.instance = p.instances.Add(1)
+	if _, err := call(ctx, c, "Configure", p.control.Configure, &protocol.ConfigureRequest{Component: local, Config: config, Instance: c.instance}); err != nil {
 		return nil, err
 	}
-	c.instance = answer.Instance
 	return c, nil
 }
 

@@ -32,6 +32,7 @@ type process struct {
 	output      *output
 	description *protocol.Description
 	ended       atomic.Pointer[string] // the call that found the process ended
+	instances   atomic.Uint32          // made so far
 
 	control      protocol.PluginClient
 	dataset      protocol.DatasetClient

@@ -490,7 +490,7 @@ func (x Fault_Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fault_Cause.Descriptor instead.
 func (Fault_Cause) EnumDescriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{86, 0}
+	return file_asterism_proto_rawDescGZIP(), []int{100, 0}
 }
 
 type DescribeRequest struct {
@@ -678,6 +678,7 @@ type ConfigureRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Component     string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"` // "rotate"
 	Config        []byte                 `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`       // JSON, concrete, already checked against the schema
+	Instance      uint32                 `protobuf:"varint,3,opt,name=instance,proto3" json:"instance,omitempty"`  // the number that later calls name it by; the host chooses, so that it stays when a plugin is started anew
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -726,9 +727,15 @@ func (x *ConfigureRequest) GetConfig() []byte {
 	return nil
 }
 
+func (x *ConfigureRequest) GetInstance() uint32 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
 type Configured struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Instance      uint32                 `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -761,13 +768,6 @@ func (x *Configured) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Configured.ProtoReflect.Descriptor instead.
 func (*Configured) Descriptor() ([]byte, []int) {
 	return file_asterism_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *Configured) GetInstance() uint32 {
-	if x != nil {
-		return x.Instance
-	}
-	return 0
 }
 
 type ReleaseRequest struct {
@@ -6127,27 +6127,27 @@ func (x *Panels) GetValueLabel() string {
 	return ""
 }
 
-type CapabilitiesRequest struct {
+type ReportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Instance      uint32                 `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CapabilitiesRequest) Reset() {
-	*x = CapabilitiesRequest{}
+func (x *ReportRequest) Reset() {
+	*x = ReportRequest{}
 	mi := &file_asterism_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CapabilitiesRequest) String() string {
+func (x *ReportRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CapabilitiesRequest) ProtoMessage() {}
+func (*ReportRequest) ProtoMessage() {}
 
-func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
+func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_asterism_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -6159,12 +6159,12 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
-func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
+func (*ReportRequest) Descriptor() ([]byte, []int) {
 	return file_asterism_proto_rawDescGZIP(), []int{84}
 }
 
-func (x *CapabilitiesRequest) GetInstance() uint32 {
+func (x *ReportRequest) GetInstance() uint32 {
 	if x != nil {
 		return x.Instance
 	}
@@ -6173,10 +6173,10 @@ func (x *CapabilitiesRequest) GetInstance() uint32 {
 
 type Capabilities struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Opset         uint32                 `protobuf:"varint,1,opt,name=opset,proto3" json:"opset,omitempty"`
-	Device        string                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	Precisions    []string               `protobuf:"bytes,3,rep,name=precisions,proto3" json:"precisions,omitempty"`
-	MemoryBytes   uint64                 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Opset         uint32                 `protobuf:"varint,1,opt,name=opset,proto3" json:"opset,omitempty"`                                // the highest it knows
+	Device        string                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`                               // "cpu", "cuda:0 (NVIDIA H200)": what results may depend on
+	Precisions    []string               `protobuf:"bytes,3,rep,name=precisions,proto3" json:"precisions,omitempty"`                       // "float32", "bfloat16"
+	MemoryBytes   uint64                 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // free on the device; 0 when unknown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6239,6 +6239,774 @@ func (x *Capabilities) GetMemoryBytes() uint64 {
 	return 0
 }
 
+type CompileRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      uint32                 `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Network       uint32                 `protobuf:"varint,2,opt,name=network,proto3" json:"network,omitempty"` // the number that later calls name it by; the host chooses
+	Encoder       *Model                 `protobuf:"bytes,3,opt,name=encoder,proto3" json:"encoder,omitempty"`
+	Heads         []*Head                `protobuf:"bytes,4,rep,name=heads,proto3" json:"heads,omitempty"`
+	Passes        []*Pass                `protobuf:"bytes,5,rep,name=passes,proto3" json:"passes,omitempty"` // shuffle is done by the host
+	Taps          []*Tap                 `protobuf:"bytes,6,rep,name=taps,proto3" json:"taps,omitempty"`
+	Second        bool                   `protobuf:"varint,7,opt,name=second,proto3" json:"second,omitempty"` // there is a momentum network
+	Train         bool                   `protobuf:"varint,8,opt,name=train,proto3" json:"train,omitempty"`   // otherwise running statistics are used, and there are no gradients
+	Batch         uint32                 `protobuf:"varint,9,opt,name=batch,proto3" json:"batch,omitempty"`
+	Precision     string                 `protobuf:"bytes,10,opt,name=precision,proto3" json:"precision,omitempty"`
+	Threads       uint32                 `protobuf:"varint,11,opt,name=threads,proto3" json:"threads,omitempty"`    // 0: all
+	Seed          uint64                 `protobuf:"varint,12,opt,name=seed,proto3" json:"seed,omitempty"`          // of dropout and token orders: the key is of (seed, "dropout" or "token order", layer, pass)
+	Inputs        []*NamedTensor         `protobuf:"bytes,13,rep,name=inputs,proto3" json:"inputs,omitempty"`       // F32 [batch, spatial…, bands] of each pass, which the host writes; by the pass's name
+	Outputs       []*NamedTensor         `protobuf:"bytes,14,rep,name=outputs,proto3" json:"outputs,omitempty"`     // F32 [batch, …] of each tap, which the engine writes; by the tap's name
+	Gradients     []*NamedTensor         `protobuf:"bytes,15,rep,name=gradients,proto3" json:"gradients,omitempty"` // F32 [batch, …] of taps of passes with gradient, which the host writes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompileRequest) Reset() {
+	*x = CompileRequest{}
+	mi := &file_asterism_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompileRequest) ProtoMessage() {}
+
+func (x *CompileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompileRequest.ProtoReflect.Descriptor instead.
+func (*CompileRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *CompileRequest) GetInstance() uint32 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *CompileRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *CompileRequest) GetEncoder() *Model {
+	if x != nil {
+		return x.Encoder
+	}
+	return nil
+}
+
+func (x *CompileRequest) GetHeads() []*Head {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
+func (x *CompileRequest) GetPasses() []*Pass {
+	if x != nil {
+		return x.Passes
+	}
+	return nil
+}
+
+func (x *CompileRequest) GetTaps() []*Tap {
+	if x != nil {
+		return x.Taps
+	}
+	return nil
+}
+
+func (x *CompileRequest) GetSecond() bool {
+	if x != nil {
+		return x.Second
+	}
+	return false
+}
+
+func (x *CompileRequest) GetTrain() bool {
+	if x != nil {
+		return x.Train
+	}
+	return false
+}
+
+func (x *CompileRequest) GetBatch() uint32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *CompileRequest) GetPrecision() string {
+	if x != nil {
+		return x.Precision
+	}
+	return ""
+}
+
+func (x *CompileRequest) GetThreads() uint32 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
+func (x *CompileRequest) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *CompileRequest) GetInputs() []*NamedTensor {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *CompileRequest) GetOutputs() []*NamedTensor {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *CompileRequest) GetGradients() []*NamedTensor {
+	if x != nil {
+		return x.Gradients
+	}
+	return nil
+}
+
+type Compiled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compiled) Reset() {
+	*x = Compiled{}
+	mi := &file_asterism_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compiled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compiled) ProtoMessage() {}
+
+func (x *Compiled) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compiled.ProtoReflect.Descriptor instead.
+func (*Compiled) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *Compiled) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type ForwardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       uint32                 `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	Pass          string                 `protobuf:"bytes,2,opt,name=pass,proto3" json:"pass,omitempty"`
+	Samples       uint32                 `protobuf:"varint,3,opt,name=samples,proto3" json:"samples,omitempty"` // valid ones, at most the batch; the batch when training
+	Step          uint64                 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForwardRequest) Reset() {
+	*x = ForwardRequest{}
+	mi := &file_asterism_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForwardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForwardRequest) ProtoMessage() {}
+
+func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
+func (*ForwardRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *ForwardRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *ForwardRequest) GetPass() string {
+	if x != nil {
+		return x.Pass
+	}
+	return ""
+}
+
+func (x *ForwardRequest) GetSamples() uint32 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *ForwardRequest) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+type Forwarded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forwarded) Reset() {
+	*x = Forwarded{}
+	mi := &file_asterism_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forwarded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forwarded) ProtoMessage() {}
+
+func (x *Forwarded) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forwarded.ProtoReflect.Descriptor instead.
+func (*Forwarded) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{89}
+}
+
+type BackwardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       uint32                 `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	Pass          string                 `protobuf:"bytes,2,opt,name=pass,proto3" json:"pass,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackwardRequest) Reset() {
+	*x = BackwardRequest{}
+	mi := &file_asterism_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackwardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackwardRequest) ProtoMessage() {}
+
+func (x *BackwardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackwardRequest.ProtoReflect.Descriptor instead.
+func (*BackwardRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *BackwardRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *BackwardRequest) GetPass() string {
+	if x != nil {
+		return x.Pass
+	}
+	return ""
+}
+
+type BackwardDone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackwardDone) Reset() {
+	*x = BackwardDone{}
+	mi := &file_asterism_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackwardDone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackwardDone) ProtoMessage() {}
+
+func (x *BackwardDone) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackwardDone.ProtoReflect.Descriptor instead.
+func (*BackwardDone) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{91}
+}
+
+type StepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       uint32                 `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	Lr            float64                `protobuf:"fixed64,2,opt,name=lr,proto3" json:"lr,omitempty"`
+	Momentum      float64                `protobuf:"fixed64,3,opt,name=momentum,proto3" json:"momentum,omitempty"`                          // v <- momentum v + g + weight_decay w; w <- w - lr v
+	WeightDecay   float64                `protobuf:"fixed64,4,opt,name=weight_decay,json=weightDecay,proto3" json:"weight_decay,omitempty"` // not for parameters that say no_decay
+	Encoder       float64                `protobuf:"fixed64,5,opt,name=encoder,proto3" json:"encoder,omitempty"`                            // what lr is multiplied with for the encoder's parameters
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepRequest) Reset() {
+	*x = StepRequest{}
+	mi := &file_asterism_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepRequest) ProtoMessage() {}
+
+func (x *StepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepRequest.ProtoReflect.Descriptor instead.
+func (*StepRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *StepRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *StepRequest) GetLr() float64 {
+	if x != nil {
+		return x.Lr
+	}
+	return 0
+}
+
+func (x *StepRequest) GetMomentum() float64 {
+	if x != nil {
+		return x.Momentum
+	}
+	return 0
+}
+
+func (x *StepRequest) GetWeightDecay() float64 {
+	if x != nil {
+		return x.WeightDecay
+	}
+	return 0
+}
+
+func (x *StepRequest) GetEncoder() float64 {
+	if x != nil {
+		return x.Encoder
+	}
+	return 0
+}
+
+type StepAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NotFinite     string                 `protobuf:"bytes,1,opt,name=not_finite,json=notFinite,proto3" json:"not_finite,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepAnswer) Reset() {
+	*x = StepAnswer{}
+	mi := &file_asterism_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepAnswer) ProtoMessage() {}
+
+func (x *StepAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepAnswer.ProtoReflect.Descriptor instead.
+func (*StepAnswer) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *StepAnswer) GetNotFinite() string {
+	if x != nil {
+		return x.NotFinite
+	}
+	return ""
+}
+
+type MomentumRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       uint32                 `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	M             float64                `protobuf:"fixed64,2,opt,name=m,proto3" json:"m,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MomentumRequest) Reset() {
+	*x = MomentumRequest{}
+	mi := &file_asterism_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MomentumRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MomentumRequest) ProtoMessage() {}
+
+func (x *MomentumRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MomentumRequest.ProtoReflect.Descriptor instead.
+func (*MomentumRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *MomentumRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *MomentumRequest) GetM() float64 {
+	if x != nil {
+		return x.M
+	}
+	return 0
+}
+
+type MomentumDone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MomentumDone) Reset() {
+	*x = MomentumDone{}
+	mi := &file_asterism_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MomentumDone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MomentumDone) ProtoMessage() {}
+
+func (x *MomentumDone) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MomentumDone.ProtoReflect.Descriptor instead.
+func (*MomentumDone) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{95}
+}
+
+type ArraysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       uint32                 `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	Arrays        []*NamedTensor         `protobuf:"bytes,2,rep,name=arrays,proto3" json:"arrays,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArraysRequest) Reset() {
+	*x = ArraysRequest{}
+	mi := &file_asterism_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArraysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArraysRequest) ProtoMessage() {}
+
+func (x *ArraysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArraysRequest.ProtoReflect.Descriptor instead.
+func (*ArraysRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *ArraysRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *ArraysRequest) GetArrays() []*NamedTensor {
+	if x != nil {
+		return x.Arrays
+	}
+	return nil
+}
+
+type ArraysDone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArraysDone) Reset() {
+	*x = ArraysDone{}
+	mi := &file_asterism_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArraysDone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArraysDone) ProtoMessage() {}
+
+func (x *ArraysDone) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArraysDone.ProtoReflect.Descriptor instead.
+func (*ArraysDone) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{97}
+}
+
+type DropRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       uint32                 `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropRequest) Reset() {
+	*x = DropRequest{}
+	mi := &file_asterism_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropRequest) ProtoMessage() {}
+
+func (x *DropRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropRequest.ProtoReflect.Descriptor instead.
+func (*DropRequest) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *DropRequest) GetNetwork() uint32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+type Dropped struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dropped) Reset() {
+	*x = Dropped{}
+	mi := &file_asterism_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dropped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dropped) ProtoMessage() {}
+
+func (x *Dropped) ProtoReflect() protoreflect.Message {
+	mi := &file_asterism_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dropped.ProtoReflect.Descriptor instead.
+func (*Dropped) Descriptor() ([]byte, []int) {
+	return file_asterism_proto_rawDescGZIP(), []int{99}
+}
+
 // Fault travels in the details of a gRPC status: an error that a component means for the user.
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6254,7 +7022,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_asterism_proto_msgTypes[86]
+	mi := &file_asterism_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6266,7 +7034,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[86]
+	mi := &file_asterism_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6279,7 +7047,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_asterism_proto_rawDescGZIP(), []int{86}
+	return file_asterism_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *Fault) GetCause() Fault_Cause {
@@ -6335,7 +7103,7 @@ type Scatter_Series struct {
 
 func (x *Scatter_Series) Reset() {
 	*x = Scatter_Series{}
-	mi := &file_asterism_proto_msgTypes[88]
+	mi := &file_asterism_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6347,7 +7115,7 @@ func (x *Scatter_Series) String() string {
 func (*Scatter_Series) ProtoMessage() {}
 
 func (x *Scatter_Series) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[88]
+	mi := &file_asterism_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6395,7 +7163,7 @@ type Panels_Line struct {
 
 func (x *Panels_Line) Reset() {
 	*x = Panels_Line{}
-	mi := &file_asterism_proto_msgTypes[89]
+	mi := &file_asterism_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6407,7 +7175,7 @@ func (x *Panels_Line) String() string {
 func (*Panels_Line) ProtoMessage() {}
 
 func (x *Panels_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_asterism_proto_msgTypes[89]
+	mi := &file_asterism_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6462,13 +7230,13 @@ const file_asterism_proto_rawDesc = "" +
 	"\x04kind\x18\x02 \x01(\x0e2\x11.asterism.v1.KindR\x04kind\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\rR\brevision\x12\x16\n" +
 	"\x06schema\x18\x04 \x01(\tR\x06schema\x12\x18\n" +
-	"\asummary\x18\x05 \x01(\tR\asummary\"H\n" +
+	"\asummary\x18\x05 \x01(\tR\asummary\"d\n" +
 	"\x10ConfigureRequest\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x16\n" +
-	"\x06config\x18\x02 \x01(\fR\x06config\"(\n" +
+	"\x06config\x18\x02 \x01(\fR\x06config\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\rR\binstance\"\f\n" +
 	"\n" +
-	"Configured\x12\x1a\n" +
-	"\binstance\x18\x01 \x01(\rR\binstance\",\n" +
+	"Configured\",\n" +
 	"\x0eReleaseRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\rR\binstance\"\n" +
 	"\n" +
@@ -6889,8 +7657,8 @@ const file_asterism_proto_rawDesc = "" +
 	"\x04Line\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\x04R\x05query\x12\x12\n" +
 	"\x04rows\x18\x02 \x03(\x04R\x04rows\x12\x16\n" +
-	"\x06values\x18\x03 \x03(\x01R\x06values\"1\n" +
-	"\x13CapabilitiesRequest\x12\x1a\n" +
+	"\x06values\x18\x03 \x03(\x01R\x06values\"+\n" +
+	"\rReportRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\rR\binstance\"\x7f\n" +
 	"\fCapabilities\x12\x14\n" +
 	"\x05opset\x18\x01 \x01(\rR\x05opset\x12\x16\n" +
@@ -6898,7 +7666,58 @@ const file_asterism_proto_rawDesc = "" +
 	"\n" +
 	"precisions\x18\x03 \x03(\tR\n" +
 	"precisions\x12!\n" +
-	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\"\xde\x01\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\"\x9c\x04\n" +
+	"\x0eCompileRequest\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\rR\binstance\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\rR\anetwork\x12,\n" +
+	"\aencoder\x18\x03 \x01(\v2\x12.asterism.v1.ModelR\aencoder\x12'\n" +
+	"\x05heads\x18\x04 \x03(\v2\x11.asterism.v1.HeadR\x05heads\x12)\n" +
+	"\x06passes\x18\x05 \x03(\v2\x11.asterism.v1.PassR\x06passes\x12$\n" +
+	"\x04taps\x18\x06 \x03(\v2\x10.asterism.v1.TapR\x04taps\x12\x16\n" +
+	"\x06second\x18\a \x01(\bR\x06second\x12\x14\n" +
+	"\x05train\x18\b \x01(\bR\x05train\x12\x14\n" +
+	"\x05batch\x18\t \x01(\rR\x05batch\x12\x1c\n" +
+	"\tprecision\x18\n" +
+	" \x01(\tR\tprecision\x12\x18\n" +
+	"\athreads\x18\v \x01(\rR\athreads\x12\x12\n" +
+	"\x04seed\x18\f \x01(\x04R\x04seed\x120\n" +
+	"\x06inputs\x18\r \x03(\v2\x18.asterism.v1.NamedTensorR\x06inputs\x122\n" +
+	"\aoutputs\x18\x0e \x03(\v2\x18.asterism.v1.NamedTensorR\aoutputs\x126\n" +
+	"\tgradients\x18\x0f \x03(\v2\x18.asterism.v1.NamedTensorR\tgradients\" \n" +
+	"\bCompiled\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"l\n" +
+	"\x0eForwardRequest\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\x12\n" +
+	"\x04pass\x18\x02 \x01(\tR\x04pass\x12\x18\n" +
+	"\asamples\x18\x03 \x01(\rR\asamples\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\x04R\x04step\"\v\n" +
+	"\tForwarded\"?\n" +
+	"\x0fBackwardRequest\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\x12\n" +
+	"\x04pass\x18\x02 \x01(\tR\x04pass\"\x0e\n" +
+	"\fBackwardDone\"\x90\x01\n" +
+	"\vStepRequest\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\x0e\n" +
+	"\x02lr\x18\x02 \x01(\x01R\x02lr\x12\x1a\n" +
+	"\bmomentum\x18\x03 \x01(\x01R\bmomentum\x12!\n" +
+	"\fweight_decay\x18\x04 \x01(\x01R\vweightDecay\x12\x18\n" +
+	"\aencoder\x18\x05 \x01(\x01R\aencoder\"+\n" +
+	"\n" +
+	"StepAnswer\x12\x1d\n" +
+	"\n" +
+	"not_finite\x18\x01 \x01(\tR\tnotFinite\"9\n" +
+	"\x0fMomentumRequest\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\f\n" +
+	"\x01m\x18\x02 \x01(\x01R\x01m\"\x0e\n" +
+	"\fMomentumDone\"[\n" +
+	"\rArraysRequest\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\rR\anetwork\x120\n" +
+	"\x06arrays\x18\x02 \x03(\v2\x18.asterism.v1.NamedTensorR\x06arrays\"\f\n" +
+	"\n" +
+	"ArraysDone\"'\n" +
+	"\vDropRequest\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\rR\anetwork\"\t\n" +
+	"\aDropped\"\xde\x01\n" +
 	"\x05Fault\x12.\n" +
 	"\x05cause\x18\x01 \x01(\x0e2\x18.asterism.v1.Fault.CauseR\x05cause\x12\x12\n" +
 	"\x04what\x18\x02 \x01(\tR\x04what\x12\x14\n" +
@@ -6958,9 +7777,17 @@ const file_asterism_proto_rawDesc = "" +
 	"\x05Needs\x12\x1d.asterism.v1.TaskNeedsRequest\x1a\x16.asterism.v1.TaskNeeds\x126\n" +
 	"\x03Fit\x12\x17.asterism.v1.FitRequest\x1a\x16.asterism.v1.FitAnswer\x12B\n" +
 	"\aPredict\x12\x1b.asterism.v1.PredictRequest\x1a\x1a.asterism.v1.PredictAnswer\x12<\n" +
-	"\x05Score\x12\x19.asterism.v1.ScoreRequest\x1a\x18.asterism.v1.ScoreAnswer2O\n" +
-	"\x06Engine\x12E\n" +
-	"\x06Report\x12 .asterism.v1.CapabilitiesRequest\x1a\x19.asterism.v1.CapabilitiesB9Z7github.com/asterism-ssl/asterism/core/protocol;protocolb\x06proto3"
+	"\x05Score\x12\x19.asterism.v1.ScoreRequest\x1a\x18.asterism.v1.ScoreAnswer2\xc0\x04\n" +
+	"\x06Engine\x12?\n" +
+	"\x06Report\x12\x1a.asterism.v1.ReportRequest\x1a\x19.asterism.v1.Capabilities\x12=\n" +
+	"\aCompile\x12\x1b.asterism.v1.CompileRequest\x1a\x15.asterism.v1.Compiled\x12>\n" +
+	"\aForward\x12\x1b.asterism.v1.ForwardRequest\x1a\x16.asterism.v1.Forwarded\x12C\n" +
+	"\bBackward\x12\x1c.asterism.v1.BackwardRequest\x1a\x19.asterism.v1.BackwardDone\x129\n" +
+	"\x04Step\x12\x18.asterism.v1.StepRequest\x1a\x17.asterism.v1.StepAnswer\x12C\n" +
+	"\bMomentum\x12\x1c.asterism.v1.MomentumRequest\x1a\x19.asterism.v1.MomentumDone\x12;\n" +
+	"\x04Read\x12\x1a.asterism.v1.ArraysRequest\x1a\x17.asterism.v1.ArraysDone\x12<\n" +
+	"\x05Write\x12\x1a.asterism.v1.ArraysRequest\x1a\x17.asterism.v1.ArraysDone\x126\n" +
+	"\x04Drop\x12\x18.asterism.v1.DropRequest\x1a\x14.asterism.v1.DroppedB9Z7github.com/asterism-ssl/asterism/core/protocol;protocolb\x06proto3"
 
 var (
 	file_asterism_proto_rawDescOnce sync.Once
@@ -6975,7 +7802,7 @@ func file_asterism_proto_rawDescGZIP() []byte {
 }
 
 var file_asterism_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_asterism_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
+var file_asterism_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
 var file_asterism_proto_goTypes = []any{
 	(Kind)(0),                       // 0: asterism.v1.Kind
 	(DType)(0),                      // 1: asterism.v1.DType
@@ -7070,12 +7897,26 @@ var file_asterism_proto_goTypes = []any{
 	(*Matrix)(nil),                  // 90: asterism.v1.Matrix
 	(*Scatter)(nil),                 // 91: asterism.v1.Scatter
 	(*Panels)(nil),                  // 92: asterism.v1.Panels
-	(*CapabilitiesRequest)(nil),     // 93: asterism.v1.CapabilitiesRequest
+	(*ReportRequest)(nil),           // 93: asterism.v1.ReportRequest
 	(*Capabilities)(nil),            // 94: asterism.v1.Capabilities
-	(*Fault)(nil),                   // 95: asterism.v1.Fault
-	nil,                             // 96: asterism.v1.Model.OutputsEntry
-	(*Scatter_Series)(nil),          // 97: asterism.v1.Scatter.Series
-	(*Panels_Line)(nil),             // 98: asterism.v1.Panels.Line
+	(*CompileRequest)(nil),          // 95: asterism.v1.CompileRequest
+	(*Compiled)(nil),                // 96: asterism.v1.Compiled
+	(*ForwardRequest)(nil),          // 97: asterism.v1.ForwardRequest
+	(*Forwarded)(nil),               // 98: asterism.v1.Forwarded
+	(*BackwardRequest)(nil),         // 99: asterism.v1.BackwardRequest
+	(*BackwardDone)(nil),            // 100: asterism.v1.BackwardDone
+	(*StepRequest)(nil),             // 101: asterism.v1.StepRequest
+	(*StepAnswer)(nil),              // 102: asterism.v1.StepAnswer
+	(*MomentumRequest)(nil),         // 103: asterism.v1.MomentumRequest
+	(*MomentumDone)(nil),            // 104: asterism.v1.MomentumDone
+	(*ArraysRequest)(nil),           // 105: asterism.v1.ArraysRequest
+	(*ArraysDone)(nil),              // 106: asterism.v1.ArraysDone
+	(*DropRequest)(nil),             // 107: asterism.v1.DropRequest
+	(*Dropped)(nil),                 // 108: asterism.v1.Dropped
+	(*Fault)(nil),                   // 109: asterism.v1.Fault
+	nil,                             // 110: asterism.v1.Model.OutputsEntry
+	(*Scatter_Series)(nil),          // 111: asterism.v1.Scatter.Series
+	(*Panels_Line)(nil),             // 112: asterism.v1.Panels.Line
 }
 var file_asterism_proto_depIdxs = []int32{
 	11,  // 0: asterism.v1.Description.components:type_name -> asterism.v1.ComponentInfo
@@ -7105,7 +7946,7 @@ var file_asterism_proto_depIdxs = []int32{
 	18,  // 24: asterism.v1.ApplyRequest.added:type_name -> asterism.v1.NamedTensor
 	37,  // 25: asterism.v1.Model.parameters:type_name -> asterism.v1.Parameter
 	39,  // 26: asterism.v1.Model.layers:type_name -> asterism.v1.Layer
-	96,  // 27: asterism.v1.Model.outputs:type_name -> asterism.v1.Model.OutputsEntry
+	110, // 27: asterism.v1.Model.outputs:type_name -> asterism.v1.Model.OutputsEntry
 	38,  // 28: asterism.v1.Parameter.init:type_name -> asterism.v1.Init
 	40,  // 29: asterism.v1.Layer.conv:type_name -> asterism.v1.Conv
 	41,  // 30: asterism.v1.Layer.linear:type_name -> asterism.v1.Linear
@@ -7170,50 +8011,74 @@ var file_asterism_proto_depIdxs = []int32{
 	90,  // 89: asterism.v1.Figure.matrix:type_name -> asterism.v1.Matrix
 	91,  // 90: asterism.v1.Figure.scatter:type_name -> asterism.v1.Scatter
 	92,  // 91: asterism.v1.Figure.panels:type_name -> asterism.v1.Panels
-	97,  // 92: asterism.v1.Scatter.series:type_name -> asterism.v1.Scatter.Series
-	98,  // 93: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
-	8,   // 94: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
-	9,   // 95: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
-	12,  // 96: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
-	14,  // 97: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
-	21,  // 98: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
-	25,  // 99: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
-	29,  // 100: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
-	30,  // 101: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
-	33,  // 102: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
-	35,  // 103: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
-	67,  // 104: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
-	74,  // 105: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
-	76,  // 106: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
-	78,  // 107: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
-	80,  // 108: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
-	82,  // 109: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
-	84,  // 110: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
-	86,  // 111: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
-	93,  // 112: asterism.v1.Engine.Report:input_type -> asterism.v1.CapabilitiesRequest
-	10,  // 113: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
-	13,  // 114: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
-	15,  // 115: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
-	23,  // 116: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
-	28,  // 117: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
-	28,  // 118: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
-	31,  // 119: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
-	34,  // 120: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
-	36,  // 121: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
-	68,  // 122: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
-	75,  // 123: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
-	77,  // 124: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
-	79,  // 125: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
-	81,  // 126: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
-	83,  // 127: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
-	85,  // 128: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
-	87,  // 129: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
-	94,  // 130: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
-	113, // [113:131] is the sub-list for method output_type
-	95,  // [95:113] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	111, // 92: asterism.v1.Scatter.series:type_name -> asterism.v1.Scatter.Series
+	112, // 93: asterism.v1.Panels.lines:type_name -> asterism.v1.Panels.Line
+	36,  // 94: asterism.v1.CompileRequest.encoder:type_name -> asterism.v1.Model
+	71,  // 95: asterism.v1.CompileRequest.heads:type_name -> asterism.v1.Head
+	72,  // 96: asterism.v1.CompileRequest.passes:type_name -> asterism.v1.Pass
+	73,  // 97: asterism.v1.CompileRequest.taps:type_name -> asterism.v1.Tap
+	18,  // 98: asterism.v1.CompileRequest.inputs:type_name -> asterism.v1.NamedTensor
+	18,  // 99: asterism.v1.CompileRequest.outputs:type_name -> asterism.v1.NamedTensor
+	18,  // 100: asterism.v1.CompileRequest.gradients:type_name -> asterism.v1.NamedTensor
+	18,  // 101: asterism.v1.ArraysRequest.arrays:type_name -> asterism.v1.NamedTensor
+	8,   // 102: asterism.v1.Fault.cause:type_name -> asterism.v1.Fault.Cause
+	9,   // 103: asterism.v1.Plugin.Describe:input_type -> asterism.v1.DescribeRequest
+	12,  // 104: asterism.v1.Plugin.Configure:input_type -> asterism.v1.ConfigureRequest
+	14,  // 105: asterism.v1.Plugin.Release:input_type -> asterism.v1.ReleaseRequest
+	21,  // 106: asterism.v1.Dataset.Open:input_type -> asterism.v1.OpenRequest
+	25,  // 107: asterism.v1.Dataset.Read:input_type -> asterism.v1.ReadRequest
+	29,  // 108: asterism.v1.Dataset.ReadFile:input_type -> asterism.v1.ReadFileRequest
+	30,  // 109: asterism.v1.Augmentation.Plan:input_type -> asterism.v1.AugmentationPlanRequest
+	33,  // 110: asterism.v1.Augmentation.Apply:input_type -> asterism.v1.ApplyRequest
+	35,  // 111: asterism.v1.Encoder.Build:input_type -> asterism.v1.BuildRequest
+	67,  // 112: asterism.v1.Objective.Plan:input_type -> asterism.v1.ProgramRequest
+	74,  // 113: asterism.v1.Objective.Loss:input_type -> asterism.v1.LossRequest
+	76,  // 114: asterism.v1.Objective.State:input_type -> asterism.v1.StateRequest
+	78,  // 115: asterism.v1.Objective.SetState:input_type -> asterism.v1.SetStateRequest
+	80,  // 116: asterism.v1.Task.Needs:input_type -> asterism.v1.TaskNeedsRequest
+	82,  // 117: asterism.v1.Task.Fit:input_type -> asterism.v1.FitRequest
+	84,  // 118: asterism.v1.Task.Predict:input_type -> asterism.v1.PredictRequest
+	86,  // 119: asterism.v1.Task.Score:input_type -> asterism.v1.ScoreRequest
+	93,  // 120: asterism.v1.Engine.Report:input_type -> asterism.v1.ReportRequest
+	95,  // 121: asterism.v1.Engine.Compile:input_type -> asterism.v1.CompileRequest
+	97,  // 122: asterism.v1.Engine.Forward:input_type -> asterism.v1.ForwardRequest
+	99,  // 123: asterism.v1.Engine.Backward:input_type -> asterism.v1.BackwardRequest
+	101, // 124: asterism.v1.Engine.Step:input_type -> asterism.v1.StepRequest
+	103, // 125: asterism.v1.Engine.Momentum:input_type -> asterism.v1.MomentumRequest
+	105, // 126: asterism.v1.Engine.Read:input_type -> asterism.v1.ArraysRequest
+	105, // 127: asterism.v1.Engine.Write:input_type -> asterism.v1.ArraysRequest
+	107, // 128: asterism.v1.Engine.Drop:input_type -> asterism.v1.DropRequest
+	10,  // 129: asterism.v1.Plugin.Describe:output_type -> asterism.v1.Description
+	13,  // 130: asterism.v1.Plugin.Configure:output_type -> asterism.v1.Configured
+	15,  // 131: asterism.v1.Plugin.Release:output_type -> asterism.v1.Released
+	23,  // 132: asterism.v1.Dataset.Open:output_type -> asterism.v1.Catalogue
+	28,  // 133: asterism.v1.Dataset.Read:output_type -> asterism.v1.Records
+	28,  // 134: asterism.v1.Dataset.ReadFile:output_type -> asterism.v1.Records
+	31,  // 135: asterism.v1.Augmentation.Plan:output_type -> asterism.v1.AugmentationPlan
+	34,  // 136: asterism.v1.Augmentation.Apply:output_type -> asterism.v1.Applied
+	36,  // 137: asterism.v1.Encoder.Build:output_type -> asterism.v1.Model
+	68,  // 138: asterism.v1.Objective.Plan:output_type -> asterism.v1.Program
+	75,  // 139: asterism.v1.Objective.Loss:output_type -> asterism.v1.LossAnswer
+	77,  // 140: asterism.v1.Objective.State:output_type -> asterism.v1.StateAnswer
+	79,  // 141: asterism.v1.Objective.SetState:output_type -> asterism.v1.StateSet
+	81,  // 142: asterism.v1.Task.Needs:output_type -> asterism.v1.TaskNeeds
+	83,  // 143: asterism.v1.Task.Fit:output_type -> asterism.v1.FitAnswer
+	85,  // 144: asterism.v1.Task.Predict:output_type -> asterism.v1.PredictAnswer
+	87,  // 145: asterism.v1.Task.Score:output_type -> asterism.v1.ScoreAnswer
+	94,  // 146: asterism.v1.Engine.Report:output_type -> asterism.v1.Capabilities
+	96,  // 147: asterism.v1.Engine.Compile:output_type -> asterism.v1.Compiled
+	98,  // 148: asterism.v1.Engine.Forward:output_type -> asterism.v1.Forwarded
+	100, // 149: asterism.v1.Engine.Backward:output_type -> asterism.v1.BackwardDone
+	102, // 150: asterism.v1.Engine.Step:output_type -> asterism.v1.StepAnswer
+	104, // 151: asterism.v1.Engine.Momentum:output_type -> asterism.v1.MomentumDone
+	106, // 152: asterism.v1.Engine.Read:output_type -> asterism.v1.ArraysDone
+	106, // 153: asterism.v1.Engine.Write:output_type -> asterism.v1.ArraysDone
+	108, // 154: asterism.v1.Engine.Drop:output_type -> asterism.v1.Dropped
+	129, // [129:155] is the sub-list for method output_type
+	103, // [103:129] is the sub-list for method input_type
+	103, // [103:103] is the sub-list for extension type_name
+	103, // [103:103] is the sub-list for extension extendee
+	0,   // [0:103] is the sub-list for field type_name
 }
 
 func init() { file_asterism_proto_init() }
@@ -7270,7 +8135,7 @@ func file_asterism_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_asterism_proto_rawDesc), len(file_asterism_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   90,
+			NumMessages:   104,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

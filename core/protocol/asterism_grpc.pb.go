@@ -1067,14 +1067,41 @@ var Task_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Engine_Report_FullMethodName = "/asterism.v1.Engine/Report"
+	Engine_Report_FullMethodName   = "/asterism.v1.Engine/Report"
+	Engine_Compile_FullMethodName  = "/asterism.v1.Engine/Compile"
+	Engine_Forward_FullMethodName  = "/asterism.v1.Engine/Forward"
+	Engine_Backward_FullMethodName = "/asterism.v1.Engine/Backward"
+	Engine_Step_FullMethodName     = "/asterism.v1.Engine/Step"
+	Engine_Momentum_FullMethodName = "/asterism.v1.Engine/Momentum"
+	Engine_Read_FullMethodName     = "/asterism.v1.Engine/Read"
+	Engine_Write_FullMethodName    = "/asterism.v1.Engine/Write"
+	Engine_Drop_FullMethodName     = "/asterism.v1.Engine/Drop"
 )
 
 // EngineClient is the client API for Engine service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type EngineClient interface {
-	Report(ctx context.Context, in *CapabilitiesRequest, opts ...grpc.CallOption) (*Capabilities, error)
+	// Report says what the engine can do as it is configured: on which device, with which layers.
+	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*Capabilities, error)
+	// Compile makes a network of a program. Until Write has given its parameters they are undefined.
+	Compile(ctx context.Context, in *CompileRequest, opts ...grpc.CallOption) (*Compiled, error)
+	// Forward computes one pass from its input and fills its taps. Buffers (running statistics) move when training.
+	Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*Forwarded, error)
+	// Backward adds the gradients of one pass, from those at its taps, to the gradients of the step.
+	Backward(ctx context.Context, in *BackwardRequest, opts ...grpc.CallOption) (*BackwardDone, error)
+	// Step updates the online parameters and clears the gradients. Where a gradient or a buffer is not finite it changes
+	// nothing and says so.
+	Step(ctx context.Context, in *StepRequest, opts ...grpc.CallOption) (*StepAnswer, error)
+	// Momentum moves the trained parameters of the second network: w' <- m w' + (1 - m) w. Buffers evolve on their own.
+	Momentum(ctx context.Context, in *MomentumRequest, opts ...grpc.CallOption) (*MomentumDone, error)
+	// Read fills the tensors with the arrays of their names; Write takes them over. Names are those of State: "encoder.…"
+	// and "head.NAME.…" of the online network, "momentum." before them of the second one, "optimiser." of velocities, which
+	// are 0 before the first step.
+	Read(ctx context.Context, in *ArraysRequest, opts ...grpc.CallOption) (*ArraysDone, error)
+	Write(ctx context.Context, in *ArraysRequest, opts ...grpc.CallOption) (*ArraysDone, error)
+	// Drop forgets a network.
+	Drop(ctx context.Context, in *DropRequest, opts ...grpc.CallOption) (*Dropped, error)
 }
 
 type engineClient struct {
@@ -1085,10 +1112,90 @@ func NewEngineClient(cc grpc.ClientConnInterface) EngineClient {
 	return &engineClient{cc}
 }
 
-func (c *engineClient) Report(ctx context.Context, in *CapabilitiesRequest, opts ...grpc.CallOption) (*Capabilities, error) {
+func (c *engineClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*Capabilities, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Capabilities)
 	err := c.cc.Invoke(ctx, Engine_Report_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Compile(ctx context.Context, in *CompileRequest, opts ...grpc.CallOption) (*Compiled, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Compiled)
+	err := c.cc.Invoke(ctx, Engine_Compile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*Forwarded, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Forwarded)
+	err := c.cc.Invoke(ctx, Engine_Forward_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Backward(ctx context.Context, in *BackwardRequest, opts ...grpc.CallOption) (*BackwardDone, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BackwardDone)
+	err := c.cc.Invoke(ctx, Engine_Backward_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Step(ctx context.Context, in *StepRequest, opts ...grpc.CallOption) (*StepAnswer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StepAnswer)
+	err := c.cc.Invoke(ctx, Engine_Step_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Momentum(ctx context.Context, in *MomentumRequest, opts ...grpc.CallOption) (*MomentumDone, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MomentumDone)
+	err := c.cc.Invoke(ctx, Engine_Momentum_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Read(ctx context.Context, in *ArraysRequest, opts ...grpc.CallOption) (*ArraysDone, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ArraysDone)
+	err := c.cc.Invoke(ctx, Engine_Read_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Write(ctx context.Context, in *ArraysRequest, opts ...grpc.CallOption) (*ArraysDone, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ArraysDone)
+	err := c.cc.Invoke(ctx, Engine_Write_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Drop(ctx context.Context, in *DropRequest, opts ...grpc.CallOption) (*Dropped, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Dropped)
+	err := c.cc.Invoke(ctx, Engine_Drop_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1099,7 +1206,26 @@ func (c *engineClient) Report(ctx context.Context, in *CapabilitiesRequest, opts
 // All implementations must embed UnimplementedEngineServer
 // for forward compatibility.
 type EngineServer interface {
-	Report(context.Context, *CapabilitiesRequest) (*Capabilities, error)
+	// Report says what the engine can do as it is configured: on which device, with which layers.
+	Report(context.Context, *ReportRequest) (*Capabilities, error)
+	// Compile makes a network of a program. Until Write has given its parameters they are undefined.
+	Compile(context.Context, *CompileRequest) (*Compiled, error)
+	// Forward computes one pass from its input and fills its taps. Buffers (running statistics) move when training.
+	Forward(context.Context, *ForwardRequest) (*Forwarded, error)
+	// Backward adds the gradients of one pass, from those at its taps, to the gradients of the step.
+	Backward(context.Context, *BackwardRequest) (*BackwardDone, error)
+	// Step updates the online parameters and clears the gradients. Where a gradient or a buffer is not finite it changes
+	// nothing and says so.
+	Step(context.Context, *StepRequest) (*StepAnswer, error)
+	// Momentum moves the trained parameters of the second network: w' <- m w' + (1 - m) w. Buffers evolve on their own.
+	Momentum(context.Context, *MomentumRequest) (*MomentumDone, error)
+	// Read fills the tensors with the arrays of their names; Write takes them over. Names are those of State: "encoder.…"
+	// and "head.NAME.…" of the online network, "momentum." before them of the second one, "optimiser." of velocities, which
+	// are 0 before the first step.
+	Read(context.Context, *ArraysRequest) (*ArraysDone, error)
+	Write(context.Context, *ArraysRequest) (*ArraysDone, error)
+	// Drop forgets a network.
+	Drop(context.Context, *DropRequest) (*Dropped, error)
 	mustEmbedUnimplementedEngineServer()
 }
 
@@ -1110,8 +1236,32 @@ type EngineServer interface {
 // pointer dereference when methods are called.
 type UnimplementedEngineServer struct{}
 
-func (UnimplementedEngineServer) Report(context.Context, *CapabilitiesRequest) (*Capabilities, error) {
+func (UnimplementedEngineServer) Report(context.Context, *ReportRequest) (*Capabilities, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedEngineServer) Compile(context.Context, *CompileRequest) (*Compiled, error) {
+	return nil, status.Error(codes.Unimplemented, "method Compile not implemented")
+}
+func (UnimplementedEngineServer) Forward(context.Context, *ForwardRequest) (*Forwarded, error) {
+	return nil, status.Error(codes.Unimplemented, "method Forward not implemented")
+}
+func (UnimplementedEngineServer) Backward(context.Context, *BackwardRequest) (*BackwardDone, error) {
+	return nil, status.Error(codes.Unimplemented, "method Backward not implemented")
+}
+func (UnimplementedEngineServer) Step(context.Context, *StepRequest) (*StepAnswer, error) {
+	return nil, status.Error(codes.Unimplemented, "method Step not implemented")
+}
+func (UnimplementedEngineServer) Momentum(context.Context, *MomentumRequest) (*MomentumDone, error) {
+	return nil, status.Error(codes.Unimplemented, "method Momentum not implemented")
+}
+func (UnimplementedEngineServer) Read(context.Context, *ArraysRequest) (*ArraysDone, error) {
+	return nil, status.Error(codes.Unimplemented, "method Read not implemented")
+}
+func (UnimplementedEngineServer) Write(context.Context, *ArraysRequest) (*ArraysDone, error) {
+	return nil, status.Error(codes.Unimplemented, "method Write not implemented")
+}
+func (UnimplementedEngineServer) Drop(context.Context, *DropRequest) (*Dropped, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drop not implemented")
 }
 func (UnimplementedEngineServer) mustEmbedUnimplementedEngineServer() {}
 func (UnimplementedEngineServer) testEmbeddedByValue()                {}
@@ -1135,7 +1285,7 @@ func RegisterEngineServer(s grpc.ServiceRegistrar, srv EngineServer) {
 }
 
 func _Engine_Report_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(CapabilitiesRequest)
+	in := new(ReportRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -1147,7 +1297,151 @@ func _Engine_Report_Handler(srv interface{}, ctx context.Context, dec func(inter
 		FullMethod: Engine_Report_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EngineServer).Report(ctx, req.(*CapabilitiesRequest))
+		return srv.(EngineServer).Report(ctx, req.(*ReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Compile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Compile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Compile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Compile(ctx, req.(*CompileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Forward_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForwardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Forward(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Forward_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Forward(ctx, req.(*ForwardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Backward_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BackwardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Backward(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Backward_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Backward(ctx, req.(*BackwardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Step_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Step(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Step_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Step(ctx, req.(*StepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Momentum_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MomentumRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Momentum(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Momentum_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Momentum(ctx, req.(*MomentumRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Read_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ArraysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Read(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Read_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Read(ctx, req.(*ArraysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Write_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ArraysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Write(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Write_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Write(ctx, req.(*ArraysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Drop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DropRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Drop(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Drop_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Drop(ctx, req.(*DropRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1162,6 +1456,38 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Report",
 			Handler:    _Engine_Report_Handler,
+		},
+		{
+			MethodName: "Compile",
+			Handler:    _Engine_Compile_Handler,
+		},
+		{
+			MethodName: "Forward",
+			Handler:    _Engine_Forward_Handler,
+		},
+		{
+			MethodName: "Backward",
+			Handler:    _Engine_Backward_Handler,
+		},
+		{
+			MethodName: "Step",
+			Handler:    _Engine_Step_Handler,
+		},
+		{
+			MethodName: "Momentum",
+			Handler:    _Engine_Momentum_Handler,
+		},
+		{
+			MethodName: "Read",
+			Handler:    _Engine_Read_Handler,
+		},
+		{
+			MethodName: "Write",
+			Handler:    _Engine_Write_Handler,
+		},
+		{
+			MethodName: "Drop",
+			Handler:    _Engine_Drop_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

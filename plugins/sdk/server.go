@@ -24,7 +24,6 @@ type server struct {
 	settle func() // called at the start of each call
 
 	mu        sync.Mutex
-	next      uint32
 	instances map[uint32]*instance
 }
 
@@ -139,9 +138,8 @@ func (s *server) Configure(_ context.Context, r *protocol.ConfigureRequest) (*pr
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.next++
-		s.instances[s.next] = i
-		return &protocol.Configured{Instance: s.next}, nil
+		s.instances[r.Instance] = i
+		return &protocol.Configured{}, nil
 	}
 	return nil, ConfigError{What: fmt.Sprintf("the plugin %s has no component %q", s.plugin.Name, r.Component)}
 }

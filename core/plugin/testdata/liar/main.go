@@ -51,7 +51,7 @@ func (l *liar) Describe(context.Context, *protocol.DescribeRequest) (*protocol.D
 }
 
 func (l *liar) Configure(context.Context, *protocol.ConfigureRequest) (*protocol.Configured, error) {
-	return &protocol.Configured{Instance: 1}, nil
+	return &protocol.Configured{}, nil
 }
 
 func (l *liar) Open(context.Context, *protocol.OpenRequest) (*protocol.Catalogue, error) {
