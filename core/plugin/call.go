@@ -25,8 +25,9 @@ func call[Q, A any](ctx context.Context, c *configured, name string, f func(cont
 }
 
 // fault explains a failed call.
-func (p *process) fault(ctx context.Context, r Ref, name string, err error) error {
+func (s *supervisor) fault(ctx context.Context, r Ref, name string, err error) error {
 	f := &fault.Error{Kind: fault.Plugin, Plugin: r.Name, Path: r.Path, Where: r.Where}
+	p := s.now.Load()
 	st := status.Convert(err)
 	for _, d := range st.Details() {
 		if d, ok := d.(*protocol.Fault); ok {
@@ -41,9 +42,11 @@ func (p *process) fault(ctx context.Context, r Ref, name string, err error) erro
 		}
 		return f
 	}
-	// A broken connection is noticed before the end of the process is.
-	if st.Code() == codes.Unavailable && p.child.ended(2*time.Second) || p.child.ended(0) {
+	if p.lost(err) {
 		p.crashed(f, name)
+		if s.exhausted() {
+			f.What += fmt.Sprintf("; it was started anew %d times before", restarts)
+		}
 		return f
 	}
 	switch st.Code() {
@@ -113,6 +116,10 @@ func (p *process) explain(f *fault.Error, d *protocol.Fault) {
 func (p *process) crashed(f *fault.Error, name string) {
 	p.child.ended(2 * time.Second)
 	f.Log = p.output.tail()
+	if hung := p.hung.Load(); hung != nil {
+		f.What, f.Do = "the plugin "+*hung+" and was ended", "see what it waits for; report it to the plugin's author with its last output"
+		return
+	}
 	f.What = fmt.Sprintf("the plugin's process ended during %s (%s)", p.last(name), p.child.how())
 	f.Do = "report this to the plugin's author with the output below"
 	if said := lastWords(f.Log); said != "" {

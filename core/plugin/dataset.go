@@ -116,7 +116,7 @@ func (d *Dataset) fill(count uint64, ask func(*protocol.Slot) (*protocol.Records
 			}
 			d.slot = m
 		}
-		slot := &protocol.Slot{Arena: d.slot.ids[d.c.process], Size: d.slot.Size()}
+		slot := &protocol.Slot{Arena: d.slot.ids[d.c.supervisor], Size: d.slot.Size()}
 		answer, err := ask(slot)
 		if err != nil {
 			return nil, err

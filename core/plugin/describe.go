@@ -7,7 +7,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
-func (p *process) component(local string) *protocol.ComponentInfo {
+func (p *supervisor) component(local string) *protocol.ComponentInfo {
 	for _, c := range p.description.GetComponents() {
 		if c.Name == local {
 			return c
@@ -16,7 +16,7 @@ func (p *process) component(local string) *protocol.ComponentInfo {
 	return nil
 }
 
-func (p *process) components() []string {
+func (p *supervisor) components() []string {
 	var names []string
 	for _, c := range p.description.GetComponents() {
 		names = append(names, p.spec.Name+"."+c.Name)

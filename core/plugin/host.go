@@ -26,8 +26,18 @@ type Spec struct {
 
 // Options of a host.
 type Options struct {
-	Log          io.Writer     // lines that plugins write, each after the plugin's name; nil: none
-	StartTimeout time.Duration // for a plugin to start; 0: 10 s
+	Log          io.Writer                // lines that plugins write, each after the plugin's name; nil: none
+	StartTimeout time.Duration            // for a plugin to start; 0: 10 s
+	Patience     Patience                 // with calls
+	Backoff      time.Duration            // before a plugin that ended is started anew, doubled each time; 0: half a second
+	Restarted    func(plugin, why string) // is told when one is; nil: nobody
+}
+
+func (o *Options) backoff() time.Duration {
+	if o.Backoff <= 0 {
+		return 500 * time.Millisecond
+	}
+	return o.Backoff
 }
 
 // Host starts plugins when they are first needed, one process each, and ends them all on Close. It is safe for
@@ -44,10 +54,10 @@ type Host struct {
 	links     map[string]*augmentation // configured and planned augmentations, by content
 }
 
-// starting is a process that is up, or on its way up.
+// starting is a plugin that is up, or on its way up.
 type starting struct {
 	done chan struct{}
-	p    *process
+	p    *supervisor
 	err  error
 }
 
@@ -99,8 +109,10 @@ func (h *Host) Processes() map[string]int {
 	for name, s := range h.processes {
 		select {
 		case <-s.done:
-			if s.p != nil && !s.p.child.ended(0) {
-				up[name] = int(s.p.child.pid.Load())
+			if s.p != nil {
+				if c := s.p.now.Load().child; !c.ended(0) {
+					up[name] = int(c.pid.Load())
+				}
 			}
 		default:
 		}
@@ -128,7 +140,7 @@ func (h *Host) socketDir() (string, error) {
 }
 
 // process gives the running plugin of a component, and starts it if it is not up yet.
-func (h *Host) process(ctx context.Context, r Ref) (*process, error) {
+func (h *Host) process(ctx context.Context, r Ref) (*supervisor, error) {
 	name, _, _ := strings.Cut(r.Name, ".")
 	for {
 		h.mu.Lock()
@@ -167,7 +179,7 @@ func (h *Host) process(ctx context.Context, r Ref) (*process, error) {
 	}
 }
 
-func (h *Host) launch(ctx context.Context, name string) (*process, error) {
+func (h *Host) launch(ctx context.Context, name string) (*supervisor, error) {
 	spec, err := h.resolve(name)
 	if err != nil {
 		return nil, err
@@ -175,7 +187,11 @@ func (h *Host) launch(ctx context.Context, name string) (*process, error) {
 	if spec.Name == "" {
 		spec.Name = name
 	}
-	return h.start(ctx, spec)
+	p, err := h.start(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return newSupervisor(h, p), nil
 }
 
 // located adds the component and its place to a fault that does not know them.
@@ -199,8 +215,7 @@ func located(r Ref, err error) error {
 
 // configured is an instance of a component in a running plugin.
 type configured struct {
-	*process
-	host     *Host
+	*supervisor
 	ref      Ref
 	instance uint32
 }
@@ -222,7 +237,7 @@ func (h *Host) configure(ctx context.Context, r Ref, kind protocol.Kind) (*confi
 		return nil, &fault.Error{Kind: fault.Config, Plugin: r.Name, Path: r.Path, Where: r.Where,
 			What: fmt.Sprintf("is %s, where %s is wanted", kindName(info.Kind), kindName(kind))}
 	}
-	c := &configured{process: p, host: h, ref: r}
+	c := &configured{supervisor: p, ref: r}
 	config := r.Config
 	if len(config) == 0 {
 		config = []byte("{}")
@@ -234,9 +249,10 @@ func (h *Host) configure(ctx context.Context, r Ref, kind protocol.Kind) (*confi
 	return c, nil
 }
 
-// release forgets the instance. A plugin that is gone has forgotten it already.
+// release forgets the instance, here and there. A plugin that is gone has forgotten it already.
 func (c *configured) release() error {
-	if c.child.ended(0) {
+	c.drop(c.instance)
+	if c.now.Load().child.ended(0) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -84,7 +84,7 @@ func host(t testing.TB, arguments ...string) (*plugin.Host, *logs) {
 			return plugin.Spec{Name: name, Command: append([]string{liar}, arguments...)}, nil
 		}
 		return plugin.Spec{Name: "misfit", Version: "1.2.3", Command: append([]string{misfit}, arguments...), Env: []string{"OMP_NUM_THREADS=3", "OWN=mine"}}, nil
-	}, plugin.Options{Log: l, StartTimeout: 30 * time.Second})
+	}, plugin.Options{Log: l, StartTimeout: 30 * time.Second, Backoff: time.Millisecond})
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
 			t.Error(err)

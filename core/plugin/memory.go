@@ -1,9 +1,9 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -12,7 +12,7 @@ import (
 // memory is an arena and what it is called in each plugin that has it.
 type memory struct {
 	*protocol.Arena
-	ids map[*process]uint32
+	ids map[*supervisor]uint32
 }
 
 // newMemory makes an arena that nobody has yet.
@@ -22,22 +22,22 @@ func newMemory(r Ref, size uint64, access protocol.Access) (*memory, error) {
 		return nil, &fault.Error{Kind: fault.Resource, Plugin: r.Name, Path: r.Path, Where: r.Where, What: "memory is short", Err: err,
 			Do: "use a smaller batch, or a machine with more memory"}
 	}
-	return &memory{a, map[*process]uint32{}}, nil
+	return &memory{a, map[*supervisor]uint32{}}, nil
 }
 
 // share gives the arena to a plugin.
 func (m *memory) share(c *configured, readOnly bool) error {
-	if _, ok := m.ids[c.process]; ok {
+	if _, ok := m.ids[c.supervisor]; ok {
 		return nil
 	}
-	id, err := c.channel.Share(m.Arena, readOnly)
+	id, err := c.supervisor.share(context.Background(), m.Arena, readOnly)
 	if err == nil {
-		m.ids[c.process] = id
+		m.ids[c.supervisor] = id
 		return nil
 	}
 	f := &fault.Error{Kind: fault.Plugin, Plugin: c.ref.Name, Path: c.ref.Path, Where: c.ref.Where}
-	if c.child.ended(200*time.Millisecond) || err == io.EOF {
-		c.crashed(f, "a transfer of memory")
+	if p := c.now.Load(); p.child.ended(0) || err == io.EOF {
+		p.crashed(f, "a transfer of memory")
 	} else {
 		f.What, f.Err = "the plugin does not take shared memory", err
 	}
@@ -49,10 +49,8 @@ func (m *memory) close() {
 	if m == nil {
 		return
 	}
-	for p, id := range m.ids {
-		if !p.child.ended(0) {
-			p.channel.Release(id)
-		}
+	for s, id := range m.ids {
+		s.unshare(id)
 	}
 	m.Arena.Close()
 }
@@ -67,7 +65,7 @@ func (c *configured) shared(size uint64, access protocol.Access) (*memory, uint3
 		m.close()
 		return nil, 0, err
 	}
-	return m, m.ids[c.process], nil
+	return m, m.ids[c.supervisor], nil
 }
 
 // answerRoom is how much more than the promised bytes an arena for answers has: each tensor starts on a boundary.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"google.golang.org/grpc"
 )
 
 // Objective is a configured objective. It is used by one goroutine.
@@ -18,8 +19,7 @@ type Objective struct {
 	taps      map[string][]float32
 	gradients map[string][]float32
 	labels    map[string][]float64
-	state     *memory
-	slot      *protocol.Slot
+	replay    replay // where there is a state
 }
 
 // Objective configures an objective.
@@ -40,6 +40,11 @@ func (o *Objective) Plan(ctx context.Context, r *protocol.ProgramRequest) (*prot
 	}
 	if err := checkProgram(p); err != nil {
 		return nil, o.c.broken("the program does not hold together: %v", err)
+	}
+	if p.StateBytes > 0 && (o.program == nil || o.program.StateBytes == 0) {
+		o.c.onRestart(o.c.instance, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			return o.replay.restore(ctx, o.c.instance, conn)
+		})
 	}
 	o.program = p
 	return p, nil
@@ -155,11 +160,20 @@ func (o *Objective) Bind(batch int, widths map[string][]int64, labels []string) 
 			return o.c.broken("memory was not laid out: %v", err)
 		}
 	}
+	if o.program.StateBytes > 0 {
+		if len(o.replay.steps) > 0 {
+			return &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: "Bind after Loss, without State in between"}
+		}
+		if err := o.replay.bind(o.c, request, in.Size(), out.Size()); err != nil {
+			return err
+		}
+	}
 	o.request = request
 	return nil
 }
 
 func (o *Objective) unbind() {
+	o.replay.unbind()
 	o.in.close()
 	o.out.close()
 	o.in, o.out, o.request, o.taps, o.gradients, o.labels = nil, nil, nil, nil, nil, nil
@@ -179,11 +193,26 @@ func (o *Objective) Loss(ctx context.Context, step uint64) (*protocol.LossAnswer
 	if o.request == nil {
 		return nil, &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: "Loss before Bind"}
 	}
-	for _, g := range o.gradients {
-		clear(g)
-	}
 	o.request.Step = step
-	return call(ctx, o.c, "Loss", o.c.objective.Loss, o.request)
+	replayed := o.program.StateBytes > 0
+	if replayed && o.replay.full() {
+		if _, err := o.keep(ctx); err != nil {
+			return nil, err
+		}
+	}
+	answer := &protocol.LossAnswer{}
+	begin := func(first bool) {
+		for _, g := range o.gradients {
+			clear(g)
+		}
+		if first && replayed {
+			o.replay.begin(step, o.in.Bytes())
+		}
+	}
+	if err := o.c.do(ctx, protocol.Objective_Loss_FullMethodName, o.request, answer, begin, func() { o.replay.open = false }); err != nil {
+		return nil, o.c.fault(ctx, o.c.ref, "Loss", err)
+	}
+	return answer, nil
 }
 
 // State gives what a checkpoint must keep.
@@ -191,17 +220,42 @@ func (o *Objective) State(ctx context.Context) ([]Tensor, error) {
 	if o.program == nil {
 		return nil, &fault.Error{Kind: fault.Internal, Plugin: o.c.ref.Name, What: "State before Plan"}
 	}
-	if o.state == nil {
-		var err error
-		if o.state, o.slot, err = o.c.room(o.program.StateBytes); err != nil {
-			return nil, err
-		}
-	}
-	answer, err := call(ctx, o.c, "State", o.c.objective.State, &protocol.StateRequest{Instance: o.c.instance, Slot: o.slot})
+	answer, err := o.keep(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return o.c.incoming(o.state, o.slot, answer.Tensors)
+	r := &o.replay
+	return o.c.incoming(r.rooms[r.turn], o.slot(), answer.Tensors)
+}
+
+// keep has the state written into shared memory, from which a new process is given it.
+func (o *Objective) keep(ctx context.Context) (*protocol.StateAnswer, error) {
+	r := &o.replay
+	next := 1 - r.turn
+	if r.rooms[next] == nil {
+		m, _, err := o.c.room(o.program.StateBytes)
+		if err != nil {
+			return nil, err
+		}
+		r.rooms[next] = m
+	}
+	slot := &protocol.Slot{Arena: r.rooms[next].ids[o.c.supervisor], Size: r.rooms[next].Size()}
+	answer, given := &protocol.StateAnswer{}, r.given
+	err := o.c.do(ctx, protocol.Objective_State_FullMethodName, &protocol.StateRequest{Instance: o.c.instance, Slot: slot}, answer, nil, func() {
+		r.turn = next
+		r.keep(answer.Tensors, nil)
+	})
+	if err != nil {
+		return nil, o.c.fault(ctx, o.c.ref, "State", err)
+	}
+	given.close()
+	return answer, nil
+}
+
+// slot is where the state was last written.
+func (o *Objective) slot() *protocol.Slot {
+	m := o.replay.rooms[o.replay.turn]
+	return &protocol.Slot{Arena: m.ids[o.c.supervisor], Size: m.Size()}
 }
 
 // SetState puts back what State gave.
@@ -215,15 +269,20 @@ func (o *Objective) SetState(ctx context.Context, s []Tensor) error {
 	if err != nil {
 		return err
 	}
-	defer m.close()
-	_, err = call(ctx, o.c, "SetState", o.c.objective.SetState, &protocol.SetStateRequest{Instance: o.c.instance, Tensors: tensors})
-	return err
+	given := o.replay.given
+	err = o.c.do(ctx, protocol.Objective_SetState_FullMethodName, &protocol.SetStateRequest{Instance: o.c.instance, Tensors: tensors}, &protocol.StateSet{}, nil,
+		func() { o.replay.keep(tensors, m) })
+	if err != nil {
+		m.close()
+		return o.c.fault(ctx, o.c.ref, "SetState", err)
+	}
+	given.close()
+	return nil
 }
 
 // Close releases the instance and its memory: the slices of Tap, Gradient and Label must not be used afterwards.
 func (o *Objective) Close() error {
 	o.unbind()
-	o.state.close()
-	o.state = nil
+	o.replay.close()
 	return o.c.release()
 }

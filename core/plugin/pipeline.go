@@ -26,6 +26,8 @@ type Pipeline struct {
 	columns []string
 	adds    []*protocol.Field
 
+	unchecked bool // whether values are finite
+
 	mu         sync.RWMutex // held for reading by Apply
 	statistics []*protocol.BandStatistics
 	closed     bool
@@ -70,10 +72,10 @@ func (h *Host) Pipeline(ctx context.Context, refs []Ref, view string, in *protoc
 			return nil, err
 		}
 		l := pipelineLink{plan: a.plan}
-		l.configured = &configured{process: a.c.process, host: h, ref: r, instance: a.c.instance} // the place in this experiment
+		l.configured = &configured{supervisor: a.c.supervisor, ref: r, instance: a.c.instance} // the place in this experiment
 		l.message = &protocol.Link{Instance: l.instance, Path: r.Name + "/" + strconv.Itoa(occurrences[r.Name]), Facts: facts}
 		occurrences[r.Name]++
-		if len(p.runs) == 0 || p.runs[len(p.runs)-1].links[0].process != l.process {
+		if len(p.runs) == 0 || p.runs[len(p.runs)-1].links[0].supervisor != l.supervisor {
 			p.runs = append(p.runs, run{busy: new(atomic.Int64)})
 		}
 		last := &p.runs[len(p.runs)-1]
@@ -190,7 +192,7 @@ func (p *Pipeline) Seen() (from, size []int64) {
 func (p *Pipeline) Busy() map[string]time.Duration {
 	busy := map[string]time.Duration{}
 	for _, r := range p.runs {
-		busy[r.links[0].process.spec.Name] += time.Duration(r.busy.Load())
+		busy[r.links[0].spec.Name] += time.Duration(r.busy.Load())
 	}
 	return busy
 }
@@ -315,14 +317,14 @@ func (s *Slot) make() error {
 		t, err := layout.Place(protocol.DType_F64, int64(s.batch))
 		return t.GetOffset(), err
 	}
-	arena := func(access protocol.Access, owner *process) (*memory, error) {
+	arena := func(access protocol.Access, owner *supervisor) (*memory, error) {
 		m, err := newMemory(p.links[0].ref, layout.Size(), access)
 		if err != nil {
 			return nil, err
 		}
 		s.memory = append(s.memory, m)
 		for _, r := range p.runs {
-			if err := m.share(r.links[0].configured, r.links[0].process != owner); err != nil {
+			if err := m.share(r.links[0].configured, r.links[0].supervisor != owner); err != nil {
 				return nil, err
 			}
 		}
@@ -368,7 +370,7 @@ func (s *Slot) make() error {
 			}
 			sr.added = append(sr.added, slotColumn{name: name, at: at})
 		}
-		if sr.out, err = arena(protocol.PluginWrites, r.links[0].process); err != nil {
+		if sr.out, err = arena(protocol.PluginWrites, r.links[0].supervisor); err != nil {
 			return err
 		}
 		for i := range sr.added {
@@ -404,8 +406,8 @@ func (c slotColumn) values(batch int) []float64 {
 	return v
 }
 
-func (c slotColumn) message(p *process, n int) *protocol.NamedTensor {
-	return &protocol.NamedTensor{Name: c.name, Tensor: &protocol.Tensor{Arena: c.in.ids[p], Offset: c.at, Dtype: protocol.DType_F64, Shape: []int64{int64(n)}}}
+func (c slotColumn) message(s *supervisor, n int) *protocol.NamedTensor {
+	return &protocol.NamedTensor{Name: c.name, Tensor: &protocol.Tensor{Arena: c.in.ids[s], Offset: c.at, Dtype: protocol.DType_F64, Shape: []int64{int64(n)}}}
 }
 
 // Apply runs the chain over the first n samples of the slot: it reads In, Columns and Samples and fills Out and Added.
@@ -435,16 +437,16 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 		sr := &s.runs[i]
 		c := r.links[0].configured
 		request := &protocol.ApplyRequest{Seed: seed, View: p.view, Epoch: epoch, Samples: s.Samples[:n],
-			In:  &protocol.Tensor{Arena: sr.in.ids[c.process], Offset: sr.inAt, Dtype: protocol.DType_F32, Shape: append([]int64{int64(n)}, in...)},
-			Out: &protocol.Tensor{Arena: sr.out.ids[c.process], Offset: sr.outAt, Dtype: protocol.DType_F32, Shape: append([]int64{int64(n)}, r.out...)}}
+			In:  &protocol.Tensor{Arena: sr.in.ids[c.supervisor], Offset: sr.inAt, Dtype: protocol.DType_F32, Shape: append([]int64{int64(n)}, in...)},
+			Out: &protocol.Tensor{Arena: sr.out.ids[c.supervisor], Offset: sr.outAt, Dtype: protocol.DType_F32, Shape: append([]int64{int64(n)}, r.out...)}}
 		for _, l := range r.links {
 			request.Chain = append(request.Chain, l.message)
 		}
 		for _, col := range sr.columns {
-			request.Columns = append(request.Columns, col.message(c.process, n))
+			request.Columns = append(request.Columns, col.message(c.supervisor, n))
 		}
 		for _, col := range sr.added {
-			request.Added = append(request.Added, col.message(c.process, n))
+			request.Added = append(request.Added, col.message(c.supervisor, n))
 		}
 		began := time.Now()
 		_, err := c.augmentation.Apply(ctx, request)
@@ -458,6 +460,9 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 			return c.fault(ctx, ref, "Apply", err)
 		}
 		in = r.out
+	}
+	if size, _ := protocol.Count(in); !p.unchecked && !finite(s.Out[:uint64(n)*size]) {
+		return p.refuse(ctx, s, n, seed, epoch)
 	}
 	return nil
 }

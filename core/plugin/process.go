@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// process is a running plugin.
+// process is one process of a plugin.
 type process struct {
 	spec        Spec
 	client      *goplugin.Client
@@ -31,15 +31,9 @@ type process struct {
 	channel     *protocol.Channel
 	output      *output
 	description *protocol.Description
+	conn        *grpc.ClientConn
 	ended       atomic.Pointer[string] // the call that found the process ended
-	instances   atomic.Uint32          // made so far
-
-	control      protocol.PluginClient
-	dataset      protocol.DatasetClient
-	augmentation protocol.AugmentationClient
-	encoder      protocol.EncoderClient
-	objective    protocol.ObjectiveClient
-	task         protocol.TaskClient
+	hung        atomic.Pointer[string] // why the host ended it
 }
 
 // child is the operating system's process. It stands between the process and go-plugin, which sees of its output the
@@ -162,6 +156,11 @@ func (c *child) HostToPlugin(network, address string) (string, string, error) {
 
 // ended says whether the process has ended, waiting for it up to patience.
 func (c *child) ended(patience time.Duration) bool {
+	select { // alone, so that an end counts also when there is no patience left
+	case <-c.exited:
+		return true
+	default:
+	}
 	select {
 	case <-c.exited:
 		return true
@@ -247,10 +246,8 @@ func (p *process) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn := raw.(*grpc.ClientConn)
-	p.control, p.dataset, p.augmentation = protocol.NewPluginClient(conn), protocol.NewDatasetClient(conn), protocol.NewAugmentationClient(conn)
-	p.encoder, p.objective, p.task = protocol.NewEncoderClient(conn), protocol.NewObjectiveClient(conn), protocol.NewTaskClient(conn)
-	p.description, err = p.control.Describe(ctx, &protocol.DescribeRequest{})
+	p.conn = raw.(*grpc.ClientConn)
+	p.description, err = protocol.NewPluginClient(p.conn).Describe(ctx, &protocol.DescribeRequest{})
 	return err
 }
 

@@ -118,16 +118,6 @@ func TestCrashInACall(t *testing.T) {
 	isFault(t, err, fault.Plugin, "(exit status 7)", "| no more licences")
 }
 
-func TestKilledPlugin(t *testing.T) {
-	h, l := host(t)
-	must(apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "pid"}`)}, 1))
-	if err := exec.Command("kill", "-9", l.find(t, "misfit: pid ")).Run(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := apply(t, h, double, 1)
-	isFault(t, err, fault.Plugin, "(signal: killed)", "lack of memory")
-}
-
 func TestCancelledCall(t *testing.T) {
 	h, _ := host(t)
 	p := must(h.Pipeline(background, []plugin.Ref{ref("misfit.scale", `{"how": "slow"}`)}, "train", facts(1, 1)))

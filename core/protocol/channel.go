@@ -37,7 +37,6 @@ func message(what, arena uint32, size, extra uint64) []byte {
 type Channel struct {
 	mu   sync.Mutex
 	conn *net.UnixConn
-	next uint32
 
 	broken error // the plugin has stopped answering: nothing more is asked
 }
@@ -58,14 +57,13 @@ func NewChannel() (*Channel, *os.File, error) {
 	return &Channel{conn: c.(*net.UnixConn)}, theirs, nil
 }
 
-// Share gives an arena to the plugin and waits until it is mapped there. The number is the arena's in messages to this
-// plugin. readOnly withholds the right to write in an arena that another plugin fills.
-func (c *Channel) Share(a *Arena, readOnly bool) (uint32, error) {
+// Share gives an arena to the plugin and waits until it is mapped there. The id is the arena's in messages to this
+// plugin; no other arena that it has may have the same. readOnly withholds the right to write in an arena that another plugin fills.
+func (c *Channel) Share(id uint32, a *Arena, readOnly bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next++
 	if c.broken != nil {
-		return 0, c.broken
+		return c.broken
 	}
 	access, file := a.access, a.write
 	if readOnly || access == HostWrites {
@@ -73,12 +71,12 @@ func (c *Channel) Share(a *Arena, readOnly bool) (uint32, error) {
 	}
 	rights := unix.UnixRights(int(file.Fd()))
 	c.conn.SetDeadline(time.Now().Add(patience))
-	b := message(share, c.next, a.Size(), uint64(access))
+	b := message(share, id, a.Size(), uint64(access))
 	if _, _, err := c.conn.WriteMsgUnix(b, rights, nil); err != nil {
 		c.broken = err
-		return 0, err
+		return err
 	}
-	return c.next, c.answer(share, c.next)
+	return c.answer(share, id)
 }
 
 // Release takes an arena back from the plugin, which unmaps it when no call uses it any more.

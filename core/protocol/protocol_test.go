@@ -123,8 +123,8 @@ func TestArenasAreShared(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			id, err := c.Share(a, false)
-			if err != nil {
+			id := uint32(7)
+			if err := c.Share(id, a, false); err != nil {
 				t.Fatal(err)
 			}
 			mem, writable, done, err := plugin.Use(id)
@@ -231,8 +231,8 @@ func TestTheLineBreaksWithTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	id, err := c.Share(a, false)
-	if err != nil {
+	id := uint32(7)
+	if err := c.Share(id, a, false); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -265,7 +265,7 @@ func TestTheLineBreaksWithThePlugin(t *testing.T) {
 	}
 	defer a.Close()
 	time.AfterFunc(20*time.Millisecond, func() { f.Close() })
-	if _, err := c.Share(a, false); !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
+	if err := c.Share(1, a, false); !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
 		t.Errorf("%v", err)
 	}
 }

@@ -118,7 +118,12 @@ func (a *scale) Plan(f *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
 
 func (a *scale) Apply(s *sdk.Sample) error {
 	factor := float32(a.Value)
+	once(a.How)
 	switch a.How {
+	case "spoil":
+		if s.In[0] == 3 {
+			factor = float32(math.NaN())
+		}
 	case "crash":
 		fmt.Println("printed just before the end") // to standard output
 		go panic("the moon fell down")
@@ -161,6 +166,23 @@ func (a *scale) Apply(s *sdk.Sample) error {
 		s.Out[i] = factor * v
 	}
 	return nil
+}
+
+// once ends the process, or hangs, where how is "end FILE" or "hang FILE" and there is no such file yet, which it makes.
+func once(how string) {
+	what, file, ok := strings.Cut(how, " ")
+	if !ok || what != "end" && what != "hang" {
+		return
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return
+	}
+	f.Close()
+	if what == "hang" {
+		time.Sleep(time.Hour)
+	}
+	os.Exit(7)
 }
 
 type noise struct{}
@@ -251,6 +273,7 @@ func (tiny) Describe(input []int64) (*sdk.Model, error) {
 	return m.Model()
 }
 
+// pull's seen is what each step adds to; at the step Value it may end the process.
 type pull struct {
 	config
 	seen []float32
@@ -278,6 +301,9 @@ func (o *pull) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 	}
 	if _, ok := s.Gradients["k"]; ok {
 		return nil, fmt.Errorf("the momentum network has a gradient")
+	}
+	if s.Step == uint64(o.Value) {
+		once(o.How)
 	}
 	o.seen[0]++
 	o.seen[1] = float32(s.Step)

@@ -1,0 +1,87 @@
+package plugin
+
+import (
+	"path"
+	"sync"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+// Patience says how long the host waits for an answer before it takes a plugin for hung and ends it.
+type Patience struct {
+	First time.Duration // for a call like none before; 0: 5 minutes
+	Least time.Duration // for any call, however quick those before were; 0: 1 minute
+	Bulk  time.Duration // at least, for calls whose work does not follow from their size, such as Fit; 0: 1 hour
+}
+
+// times is how much longer than measured a call may take.
+const times = 20
+
+// patience measures how fast a plugin answers, and tells how long to wait for it.
+type patience struct {
+	Patience
+	mu      *sync.Mutex
+	slowest map[work]time.Duration // for one unit of work
+}
+
+// work is what is measured together: a call of an instance.
+type work struct {
+	method   string
+	instance uint32
+}
+
+func newPatience(p Patience) patience {
+	if p.First <= 0 {
+		p.First = 5 * time.Minute
+	}
+	if p.Least <= 0 {
+		p.Least = time.Minute
+	}
+	if p.Bulk <= 0 {
+		p.Bulk = time.Hour
+	}
+	return patience{p, new(sync.Mutex), map[work]time.Duration{}}
+}
+
+// size of a call: what its time may be expected to grow with, in units; bulk when it follows from nothing.
+func size(method string, request any) (w work, units int, bulk bool) {
+	w.method, units = path.Base(method), 1
+	switch r := request.(type) {
+	case *protocol.ApplyRequest:
+		w.instance, units = r.GetChain()[0].GetInstance(), len(r.Samples)
+	case *protocol.ReadRequest:
+		w.instance, units = r.Instance, int(r.Count)
+	case *protocol.LossRequest:
+		w.instance = r.Instance
+	case *protocol.OpenRequest, *protocol.FitRequest, *protocol.PredictRequest, *protocol.ScoreRequest, *protocol.CompileRequest:
+		bulk = true
+	}
+	return w, max(units, 1), bulk
+}
+
+// limit is how long to wait for the answer to a call.
+func (p *patience) limit(method string, request any) time.Duration {
+	w, units, bulk := size(method, request)
+	if bulk {
+		return p.Bulk
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one, known := p.slowest[w]
+	if !known {
+		return p.First
+	}
+	return max(p.Least, times*one*time.Duration(units))
+}
+
+// measured takes note of how long a call took.
+func (p *patience) measured(method string, request any, took time.Duration) {
+	w, units, bulk := size(method, request)
+	if bulk {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slowest[w] = max(p.slowest[w], took/time.Duration(units))
+}

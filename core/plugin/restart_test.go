@@ -1,0 +1,184 @@
+package plugin_test
+
+import (
+	"fmt"
+	"math"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+)
+
+// restarted makes a host of misfit that tells of restarts, and is as patient as told.
+func restarted(t *testing.T, patience plugin.Patience) (*plugin.Host, func() []string) {
+	var mu sync.Mutex
+	var told []string
+	h := plugin.NewHost(func(string) (plugin.Spec, error) {
+		return plugin.Spec{Name: "misfit", Version: "1.2.3", Command: []string{misfit}}, nil
+	}, plugin.Options{StartTimeout: 30 * time.Second, Backoff: time.Millisecond, Patience: patience, Restarted: func(name, why string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, name+": "+why)
+	}})
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(told)
+	}
+}
+
+func TestKilledPluginIsStartedAnew(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{})
+	p := must(h.Pipeline(background, append(double, ref("misfit.noise", "{}")), "train", facts(1, 1)))
+	s := must(p.Slot(4))
+	copy(s.In, []float32{1, 2, 3, 4})
+	epoch := func() []float32 {
+		if err := p.Apply(background, s, 4, 7, 3); err != nil {
+			t.Fatal(err)
+		}
+		return append(slices.Clone(s.Out), float32(s.Added["drawn"][2]))
+	}
+	want := epoch()
+	kill := func() {
+		pid := fmt.Sprint(h.Processes()["misfit"])
+		if err := exec.Command("kill", "-9", pid).Run(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the plugin lives on", func() bool { return gone(pid) })
+	}
+	for range 3 {
+		kill()
+		clear(s.Out)
+		if got := epoch(); !slices.Equal(got, want) {
+			t.Fatalf("after a restart %v, before %v", got, want)
+		}
+	}
+	if got := told(); len(got) != 3 || !strings.Contains(got[2], "misfit: its process ended (signal: killed); it is started anew (3 of 3)") {
+		t.Errorf("told %q", got)
+	}
+	kill()
+	isFault(t, p.Apply(background, s, 4, 7, 3), fault.Plugin, "(signal: killed)", "lack of memory", "3 times")
+}
+
+// Slots in flight on several goroutines all get their answers from the next process.
+func TestRestartUnderSeveralCalls(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{})
+	file := filepath.Join(t.TempDir(), "done")
+	p := must(h.Pipeline(background, []plugin.Ref{ref("misfit.scale", fmt.Sprintf(`{"value": 2, "how": "end %s"}`, file))}, "train", facts(1, 1)))
+	var group sync.WaitGroup
+	for range 6 {
+		s := must(p.Slot(8))
+		for i := range s.In {
+			s.In[i] = float32(i)
+		}
+		group.Go(func() {
+			for range 50 {
+				if err := p.Apply(background, s, 8, 1, 0); err != nil {
+					t.Error(err)
+					return
+				}
+				if s.Out[7] != 14 {
+					t.Errorf("%v", s.Out)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := told(); len(got) != 1 {
+		t.Errorf("told %q", got)
+	}
+}
+
+// The steps of an objective since its state was last kept are made again: the state is what it would have been.
+func TestObjectiveIsReplayed(t *testing.T) {
+	run := func(config string, restore bool) (losses []float64, state []float32, restarts int) {
+		h, told := restarted(t, plugin.Patience{})
+		o := must(h.Objective(background, ref("misfit.pull", config)))
+		must(o.Plan(background, &protocol.ProgramRequest{Batch: 2}))
+		if err := o.Bind(2, map[string][]int64{"q": {3}, "k": {3}}, []string{"z"}); err != nil {
+			t.Fatal(err)
+		}
+		if restore {
+			if err := o.SetState(background, []plugin.Tensor{{Name: "seen", Shape: []int64{3}, F32: []float32{100, 0, 0}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for step := range uint64(9) {
+			for i := range o.Tap("q") {
+				o.Tap("q")[i], o.Tap("k")[i] = float32(step)+float32(i)/8, float32(i)
+			}
+			o.Label("z")[0] = float64(step) / 3
+			answer := must(o.Loss(background, step))
+			losses = append(losses, answer.Loss, float64(o.Gradient("q")[5]))
+			if step == 3 {
+				must(o.State(background))
+			}
+		}
+		return losses, must(o.State(background))[0].F32, len(told())
+	}
+	for _, restore := range []bool{false, true} {
+		losses, state, none := run("{}", restore)
+		if none != 0 {
+			t.Fatalf("%d restarts", none)
+		}
+		for _, at := range []int{0, 2, 4, 7} {
+			file := filepath.Join(t.TempDir(), "done")
+			l, s, count := run(fmt.Sprintf(`{"value": %d, "how": "end %s"}`, at, file), restore)
+			if count != 1 || !slices.Equal(l, losses) || !slices.Equal(s, state) {
+				t.Errorf("crash at step %d: %d restarts, losses %v not %v, state %v not %v", at, count, l, losses, s, state)
+			}
+		}
+	}
+}
+
+func TestHungPluginIsEndedAndStartedAnew(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{First: 3 * time.Second, Least: 300 * time.Millisecond})
+	file := filepath.Join(t.TempDir(), "done")
+	out, err := apply(t, h, []plugin.Ref{ref("misfit.scale", fmt.Sprintf(`{"value": 2, "how": "hang %s"}`, file))}, 4)
+	if err != nil || out[0] != 8 {
+		t.Fatalf("%v, %v", out, err)
+	}
+	if got := told(); len(got) != 1 || !strings.Contains(got[0], "gave no answer to Apply within 3s; it is started anew (1 of 3)") {
+		t.Errorf("told %q", got)
+	}
+	h, _ = restarted(t, plugin.Patience{First: 200 * time.Millisecond})
+	_, err = apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "slow"}`)}, 4)
+	isFault(t, err, fault.Plugin, "file.cue:12:4", "misfit.scale", "gave no answer to Apply within 200ms and was ended", "3 times")
+}
+
+func TestDatasetGoesOnAfterARestart(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{})
+	d := must(h.Dataset(background, ref("misfit.squares", `{"value": 10}`)))
+	must(d.Open(background))
+	must(d.Read(background, 0, 5))
+	if err := exec.Command("kill", "-9", fmt.Sprint(h.Processes()["misfit"])).Run(); err != nil {
+		t.Fatal(err)
+	}
+	if rs := must(d.Read(background, 5, 5)); rs[4].F32[0] != 9 || len(told()) != 1 {
+		t.Errorf("%v, %q", rs, told())
+	}
+}
+
+// What is not finite may be passed on, but not made.
+func TestValuesThatAreNotFinite(t *testing.T) {
+	h, _ := host(t)
+	chain := []plugin.Ref{ref("misfit.scale", `{"value": 2}`), {Name: "misfit.scale", Config: []byte(`{"how": "spoil"}`), Path: "views.train.1", Where: "file.cue:13:4"}, ref("misfit.noise", "{}")}
+	_, err := apply(t, h, chain, 1, 1.5, 2)
+	isFault(t, err, fault.Plugin, "file.cue:13:4: views.train.1: misfit.scale: makes values that are not finite of finite ones", `in the view "train"`)
+	out, err := apply(t, h, double, 1, float32(math.NaN()), 2)
+	if err != nil || out[0] != 2 || out[1] == out[1] || out[2] != 4 {
+		t.Errorf("%v, %v", out, err)
+	}
+}
