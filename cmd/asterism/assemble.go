@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -157,7 +158,10 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 		progress.Note(why + " the kernels compute in portable Go, several times slower")
 	}
 	cache.Waiting = func(string, string) { progress.Note("another run is making this stage: waiting for it") }
-	host := newHost(r, progress, f.threads)
+	host, err := newHost(r, progress, f.threads)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	interruptible(c, progress.Note)
 	fl = flow.New(x, flow.Options{
 		Host: host, Engine: native.New(), Cache: cache, Runs: a.runs, Progress: progress, Version: version(), Fresh: f.fresh, Threads: f.threads, StopAfter: stopAfter,
@@ -201,7 +205,15 @@ func machine(threads int) error {
 }
 
 // newHost gives a host of the installed plugins, which are told to use so many processors, all for 0.
-func newHost(r *registry.Registry, progress *run.Progress, threads int) *plugin.Host {
+func newHost(r *registry.Registry, progress *run.Progress, threads int) (*plugin.Host, error) {
+	o := plugin.Options{Log: progress, Restarted: func(name, why string) { progress.Note("the plugin " + name + ": " + why) }}
+	if text := os.Getenv("ASTERISM_PATIENCE"); text != "" { // for tests, and for plugins slower than we think
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("ASTERISM_PATIENCE=%q is no time", text), Do: "write how long to wait for a plugin's answer, such as 10m"}
+		}
+		o.Patience = plugin.Patience{First: d, Least: d, Bulk: d}
+	}
 	return plugin.NewHost(func(name string) (plugin.Spec, error) {
 		p, err := r.Plugin(name)
 		if err != nil {
@@ -212,7 +224,7 @@ func newHost(r *registry.Registry, progress *run.Progress, threads int) *plugin.
 			spec.Env = append(spec.Env, fmt.Sprintf("GOMAXPROCS=%d", threads), fmt.Sprintf("OMP_NUM_THREADS=%d", threads))
 		}
 		return spec, nil
-	}, plugin.Options{Log: progress})
+	}, o), nil
 }
 
 // openCache opens the cache of stages.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
@@ -27,12 +30,38 @@ func badplugin() {
 
 type badView string
 
+var seen atomic.Int64 // samples of this process
+
 func (v badView) Plan(facts *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
 	return &sdk.AugmentationPlan{Leaves: facts, Ranks: []uint32{1, 2, 3}}, nil
 }
 
 func (v badView) Apply(s *sdk.Sample) error {
-	switch v {
+	what, file, once := strings.Cut(string(v), ":")
+	if once { // only where there is no such file yet, and after some samples
+		if seen.Add(1) < 150 {
+			copy(s.Out, s.In)
+			return nil
+		}
+		if f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			f.Close()
+		} else {
+			what = ""
+		}
+	}
+	switch what {
+	case "late":
+		if seen.Add(1) < 60 {
+			break
+		}
+		fmt.Fprintln(os.Stderr, "about to dereference the moon")
+		os.Exit(3)
+	case "sleep":
+		time.Sleep(time.Hour)
+	case "nan":
+		copy(s.Out, s.In)
+		s.Out[5] = float32(math.NaN())
+		return nil
 	case "crash":
 		fmt.Fprintln(os.Stderr, "about to dereference the moon")
 		os.Exit(3)

@@ -121,7 +121,10 @@ func (a *app) network(c *cobra.Command, args []string, f *networkFlags, measure 
 	f.Stem = resolved.Stem
 	progress := run.NewProgress(a.err, a.progress)
 	defer progress.Close()
-	host := newHost(r, progress, f.Threads)
+	host, err := newHost(r, progress, f.Threads)
+	if err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, host.Close()) }()
 	progress.Stage(c.Name(), fmt.Sprintf("%s, batch %d, %d×%d, %s", f.Arch, f.Batch, f.Size, f.Size, f.Precision))
 	n := &bench.Network{Setting: f.Setting, Host: host, Engine: native.New(), Encoder: encoder, Progress: func(done, total int) { progress.Update(done, total) }}
@@ -294,7 +297,9 @@ func (a *app) benchViews(c *cobra.Command, list string, o bench.ViewsOptions, co
 	defer os.RemoveAll(folder)
 	progress := run.NewProgress(a.err, a.progress)
 	defer progress.Close()
-	o.Host = newHost(r, progress, o.Threads)
+	if o.Host, err = newHost(r, progress, o.Threads); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, o.Host.Close()) }()
 	return a.show(c, func(ctx context.Context) (any, error) {
 		samples, err := bench.Simulated(ctx, o, map[string][]plugin.Ref{"views": chain}, count, size, bands, folder)

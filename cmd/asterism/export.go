@@ -54,7 +54,10 @@ the shape and bands of a sample, and views.eval. A file that is there already is
 			}
 			progress := run.NewProgress(a.err, a.progress)
 			defer progress.Close()
-			host := newHost(r, progress, 0)
+			host, err := newHost(r, progress, 0)
+			if err != nil {
+				return err
+			}
 			defer host.Close()
 			e, err := export.Open(c.Context(), host, dir)
 			if err != nil {

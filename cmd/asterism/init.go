@@ -42,7 +42,10 @@ asked for. It is a beginning to be changed: every choice has its reason beside i
 			}
 			progress := run.NewProgress(a.err, a.progress)
 			defer progress.Close()
-			host := newHost(r, progress, 0)
+			host, err := newHost(r, progress, 0)
+			if err != nil {
+				return err
+			}
 			defer func() { err = errors.Join(err, host.Close()) }()
 			found, err := look(c.Context(), schemas{r}, host, args[0], table)
 			if err != nil {

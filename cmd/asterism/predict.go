@@ -218,8 +218,8 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 	}
 	u := &used{dir: dir, x: x, progress: run.NewProgress(a.err, a.progress)}
 	interruptible(c, u.progress.Note)
-	u.host = newHost(r, u.progress, threads)
-	return u, nil
+	u.host, err = newHost(r, u.progress, threads)
+	return u, err
 }
 
 // asUsed is a resolved experiment without what says only how its tasks were held against others: that changes with the

@@ -232,6 +232,11 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 		}
 	}
 	if err := train.Run(ctx, job); err != nil {
+		if of, ok := errors.AsType[*fault.Error](err); ok && of.Kind == fault.Plugin && of.Plugin == "" { // the objective's answer
+			e := *of
+			e.Plugin, e.Path, e.Where = l.component.Name, l.component.Path, l.component.Where
+			return &e
+		}
 		return f.at(err, l.path)
 	}
 	return end(network, job)

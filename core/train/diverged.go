@@ -10,8 +10,13 @@ import (
 // diverged is the end of a training in a step (from 0) in which the loss, a gradient or a running statistic is not finite.
 // It names what was so first.
 func (j *Job) diverged(step int, b *Batch, what string) error {
+	c := j.Network.Blame()
+	if (c == nil || c.Place == engine.InTapGradient) && j.tame() {
+		return &fault.Error{Op: "train", Kind: fault.Plugin, What: fmt.Sprintf("the objective answered in step %d with a loss or a gradient that is not finite, though all that it was given is", step+1),
+			Do: "this is a defect of the component: report it to the plugin's author"}
+	}
 	do := "lower train.optimizer.sgd.lr, lengthen the warm-up, or look at the data for extreme values"
-	if c := j.Network.Blame(); c != nil {
+	if c != nil {
 		what += ": " + c.String()
 		if c.Place == engine.InInput || c.Place == engine.InTapGradient {
 			if object := j.object(step, b, c); object != "" {
@@ -23,6 +28,24 @@ func (j *Job) diverged(step int, b *Batch, what string) error {
 		what += ", though all that the network computes is"
 	}
 	return j.divergence(step, what, do)
+}
+
+// large is what values that a network in good health gives stay far below: of larger ones a loss may overflow.
+const large = 1e6
+
+// tame says whether all that the objective was given in this step is finite and not large.
+func (j *Job) tame() bool {
+	if j.Objective == nil {
+		return false
+	}
+	for _, t := range j.Program.Taps {
+		for _, v := range j.Objective.Tap(t.Name) {
+			if !(v > -large && v < large) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // divergence says what diverged in a step, and where to go on from.

@@ -106,7 +106,7 @@ func Run(ctx context.Context, j *Job) error {
 		waiting := time.Now()
 		b, err := j.Source.Next(calls)
 		if err != nil && calls.Err() == nil {
-			return err
+			return j.failed(err, step, before+time.Since(began).Seconds())
 		}
 		computing := time.Now()
 		waited += computing.Sub(waiting)
@@ -118,7 +118,7 @@ func Run(ctx context.Context, j *Job) error {
 			return j.abandoned(step, steps)
 		}
 		if err != nil {
-			return err
+			return j.kept(err)
 		}
 		computed := time.Since(computing)
 		var health map[string]float64
@@ -154,6 +154,32 @@ func (j *Job) stopped(step, steps int, seconds float64) error {
 	}
 	return &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped after step %d of %d; a checkpoint is written", step, steps),
 		Do: "run the same command again to continue from there"}
+}
+
+// failed ends a training between two steps because of a plugin, after writing a checkpoint.
+func (j *Job) failed(err error, step int, seconds float64) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Kind != fault.Plugin || j.Checkpoints == nil {
+		return err
+	}
+	if j.save(step, seconds) != nil {
+		return j.kept(err)
+	}
+	e := *f
+	e.Do += fmt.Sprintf("; a checkpoint is written after step %d, from which the same command goes on", step)
+	return &e
+}
+
+// kept adds to the error of a plugin in the middle of a step which checkpoint there is.
+func (j *Job) kept(err error) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	saved, dir, _ := j.Checkpoints.latest()
+	if !ok || f.Kind != fault.Plugin || saved == nil {
+		return err
+	}
+	e := *f
+	e.Do += fmt.Sprintf("; the checkpoint of step %d is kept in %s", saved.Step, dir)
+	return &e
 }
 
 // patience is how long a request to stop waits for the end of a step.
