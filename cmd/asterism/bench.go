@@ -20,6 +20,7 @@ import (
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
+	"github.com/asterism-ssl/asterism/registry"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -34,7 +35,7 @@ one line. ASTERISM_KERNEL=avx512|avx2|portable forces the instructions. Other wo
   asterism bench step --arch resnet.r50 --stem paper --batch 16
   asterism bench embed --arch 'vit.small{patch: 4}' --size 32`,
 	}
-	c.AddCommand(a.benchPeakCommand(), a.benchLayersCommand(), a.benchStepCommand(), a.benchEmbedCommand(), a.benchViewsCommand(), a.benchSearchCommand())
+	c.AddCommand(a.benchPeakCommand(), a.benchLayersCommand(), a.benchStepCommand(), a.benchEmbedCommand(), a.benchViewsCommand(), a.benchOverheadCommand(), a.benchSearchCommand())
 	return c
 }
 
@@ -280,15 +281,9 @@ func (a *app) benchViews(c *cobra.Command, list string, o bench.ViewsOptions, co
 	if err != nil {
 		return err
 	}
-	words := wording{given: "--views", images: "frame", size: size}
-	var chain []plugin.Ref
-	for _, text := range splitList(list) {
-		name, fields := splitComponent(text)
-		augmentation, err := configure(schemas{r}, protocol.Kind_AUGMENTATION, name, fields)
-		if err != nil {
-			return words.of(err)
-		}
-		chain = append(chain, augmentation)
+	chain, words, err := viewsOf(r, list, size)
+	if err != nil {
+		return err
 	}
 	folder, err := os.MkdirTemp("", "asterism-bench-")
 	if err != nil {
@@ -308,6 +303,21 @@ func (a *app) benchViews(c *cobra.Command, list string, o bench.ViewsOptions, co
 		}
 		return views(ctx, o, samples, "simulated")
 	})
+}
+
+// viewsOf reads a list of augmentations for images of a size.
+func viewsOf(r *registry.Registry, list string, size int) ([]plugin.Ref, wording, error) {
+	words := wording{given: "--views", images: "frame", size: size}
+	var chain []plugin.Ref
+	for _, text := range splitList(list) {
+		name, fields := splitComponent(text)
+		augmentation, err := configure(schemas{r}, protocol.Kind_AUGMENTATION, name, fields)
+		if err != nil {
+			return nil, words, words.of(err)
+		}
+		chain = append(chain, augmentation)
+	}
+	return chain, words, nil
 }
 
 func views(ctx context.Context, o bench.ViewsOptions, samples *flow.Samples, data string) (any, error) {

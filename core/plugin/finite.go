@@ -9,22 +9,6 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
-// finite says whether all values are: zero times anything else is not a number, and stays so in a sum.
-func finite(x []float32) bool {
-	var a, b, c, d float32 // four chains of additions, side by side
-	for ; len(x) >= 4; x = x[4:] {
-		y := (*[4]float32)(x)
-		a += y[0] * 0
-		b += y[1] * 0
-		c += y[2] * 0
-		d += y[3] * 0
-	}
-	for _, v := range x {
-		a += v * 0
-	}
-	return a+b+c+d == 0
-}
-
 // refuse finds the sample and the link that made a value that is not finite of finite ones, which the contract forbids.
 // Where a sample enters so, or reads a column that is so, nothing is refused: what is missing stays missing.
 func (p *Pipeline) refuse(ctx context.Context, s *Slot, n int, seed, epoch uint64) error {
@@ -35,7 +19,7 @@ func (p *Pipeline) refuse(ctx context.Context, s *Slot, n int, seed, epoch uint6
 	in, out := size(p.in), size(p.Out())
 	for i := range n {
 		sample := s.In[i*in : (i+1)*in]
-		if finite(s.Out[i*out:(i+1)*out]) || !finite(sample) || !p.known(s, i) {
+		if protocol.Finite(s.Out[i*out:(i+1)*out]) || !protocol.Finite(sample) || !p.known(s, i) {
 			continue
 		}
 		for k := range p.links {
@@ -89,5 +73,5 @@ func (p *Pipeline) spoils(ctx context.Context, s *Slot, i, count int, sample []f
 	if err := first.Apply(ctx, one, 1, seed, epoch); err != nil {
 		return false, err
 	}
-	return !finite(one.Out), nil
+	return !protocol.Finite(one.Out), nil
 }

@@ -432,7 +432,7 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 	if p.statistics == nil && p.NeedsStatistics() {
 		return &fault.Error{Kind: fault.Internal, What: "a pipeline was run before it was given its statistics"}
 	}
-	in := p.in.Shape
+	in, sound := p.in.Shape, false
 	for i, r := range p.runs {
 		sr := &s.runs[i]
 		c := r.links[0].configured
@@ -449,7 +449,7 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 			request.Added = append(request.Added, col.message(c.supervisor, n))
 		}
 		began := time.Now()
-		_, err := c.augmentation.Apply(ctx, request)
+		answer, err := c.augmentation.Apply(ctx, request)
 		p.runs[i].busy.Add(int64(time.Since(began)))
 		if err != nil {
 			s.spoilt = interrupted(ctx, err) != nil
@@ -459,9 +459,9 @@ func (p *Pipeline) Apply(ctx context.Context, s *Slot, n int, seed, epoch uint64
 			}
 			return c.fault(ctx, ref, "Apply", err)
 		}
-		in = r.out
+		in, sound = r.out, answer.Finite
 	}
-	if size, _ := protocol.Count(in); !p.unchecked && !finite(s.Out[:uint64(n)*size]) {
+	if size, _ := protocol.Count(in); !sound && !p.unchecked && !protocol.Finite(s.Out[:uint64(n)*size]) {
 		return p.refuse(ctx, s, n, seed, epoch)
 	}
 	return nil

@@ -2142,6 +2142,7 @@ func (x *ApplyRequest) GetAdded() []*NamedTensor {
 
 type Applied struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Finite        bool                   `protobuf:"varint,1,opt,name=finite,proto3" json:"finite,omitempty"` // the plugin has seen that all values it gives are finite; otherwise the host looks itself
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2174,6 +2175,13 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
 	return file_asterism_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Applied) GetFinite() bool {
+	if x != nil {
+		return x.Finite
+	}
+	return false
 }
 
 type BuildRequest struct {
@@ -7347,8 +7355,9 @@ const file_asterism_proto_rawDesc = "" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x18\n" +
 	"\asamples\x18\a \x03(\x06R\asamples\x122\n" +
 	"\acolumns\x18\b \x03(\v2\x18.asterism.v1.NamedTensorR\acolumns\x12.\n" +
-	"\x05added\x18\t \x03(\v2\x18.asterism.v1.NamedTensorR\x05added\"\t\n" +
-	"\aApplied\"@\n" +
+	"\x05added\x18\t \x03(\v2\x18.asterism.v1.NamedTensorR\x05added\"!\n" +
+	"\aApplied\x12\x16\n" +
+	"\x06finite\x18\x01 \x01(\bR\x06finite\"@\n" +
 	"\fBuildRequest\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\rR\binstance\x12\x14\n" +
 	"\x05input\x18\x02 \x03(\x03R\x05input\"\x8e\x02\n" +

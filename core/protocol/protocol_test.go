@@ -290,3 +290,29 @@ func ExampleView() {
 	// [0 0 0 0 0 1]
 	// a tensor of 12582912 bytes at byte 64, outside the memory from 0 to 4096
 }
+
+// Finite agrees with the definition for every kind of value at every place.
+func TestFinite(t *testing.T) {
+	memory := make([]float32, 64)
+	for from := range 3 {
+		for n := range 40 {
+			x := memory[from : from+n]
+			for i := range x {
+				x[i] = []float32{0, 1, -math.MaxFloat32, math.SmallestNonzeroFloat32, float32(math.Copysign(0, -1))}[i%5]
+			}
+			if !protocol.Finite(x) {
+				t.Fatalf("%v is finite", x)
+			}
+			for i := range x {
+				for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+					kept := x[i]
+					x[i] = float32(bad)
+					if protocol.Finite(x) {
+						t.Fatalf("%v at %d of %d from %d is not finite", bad, i, n, from)
+					}
+					x[i] = kept
+				}
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/asterism-ssl/asterism/core/key"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -185,6 +186,7 @@ func (s augmentationServer) Apply(ctx context.Context, r *protocol.ApplyRequest)
 		return &protocol.Applied{}, err
 	}
 	inSize, outSize := len(in)/batch, len(out)/batch
+	var spoilt atomic.Bool
 	scratches := make([]*scratch, workers(batch))
 	err = spread(ctx, s.plugin.Name, len(scratches), batch, func(worker, i int) error {
 		w := scratches[worker]
@@ -192,12 +194,17 @@ func (s augmentationServer) Apply(ctx context.Context, r *protocol.ApplyRequest)
 			w = newScratch(links)
 			scratches[worker] = w
 		}
-		return w.run(links, in[i*inSize:(i+1)*inSize:(i+1)*inSize], out[i*outSize:(i+1)*outSize:(i+1)*outSize], i, r.Epoch, r.Samples[i])
+		o := out[i*outSize : (i+1)*outSize : (i+1)*outSize]
+		err := w.run(links, in[i*inSize:(i+1)*inSize:(i+1)*inSize], o, i, r.Epoch, r.Samples[i])
+		if err == nil && !protocol.Finite(o) { // here, where it is in the cache
+			spoilt.Store(true)
+		}
+		return err
 	})
 	if err != nil && errors.Is(err, ctx.Err()) {
 		return nil, ctx.Err()
 	}
-	return &protocol.Applied{}, err
+	return &protocol.Applied{Finite: !spoilt.Load()}, err
 }
 
 // run takes one sample, the i-th of its batch, from in through the chain into out.

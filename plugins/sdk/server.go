@@ -39,7 +39,7 @@ func newServer(p Plugin, a *protocol.Arenas) *server {
 	return &server{plugin: p, arenas: a, settle: func() {}, instances: map[uint32]*instance{}}
 }
 
-func (s *server) register(g *grpc.Server) {
+func (s *server) register(g grpc.ServiceRegistrar) {
 	protocol.RegisterPluginServer(g, s)
 	protocol.RegisterDatasetServer(g, datasetServer{server: s})
 	protocol.RegisterAugmentationServer(g, augmentationServer{server: s})
