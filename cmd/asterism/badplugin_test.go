@@ -25,8 +25,36 @@ func badplugin() {
 	}
 	sdk.Serve(sdk.Plugin{Name: "bad", Version: "1.0.0", Components: []sdk.Component{
 		sdk.Augmentation("view", 1, "A view that does wrong.", "// Nothing to set.\n#Config: {}\n", func(struct{}) (sdk.Augmenter, error) { return badView(wrong), nil }),
+		sdk.Objective("loss", 1, "A loss that does wrong.", "// Nothing to set.\n#Config: {}\n", func(struct{}) (sdk.Learner, error) { return badLoss(wrong), nil }),
 	}})
 }
+
+// badLoss pulls representations towards zero; as "nanloss" and "nangradient" it answers in the second step with what no
+// loss may be.
+type badLoss string
+
+func (l badLoss) Plan(*sdk.ProgramRequest) (*sdk.Program, error) {
+	return &sdk.Program{Views: []*sdk.ViewNeed{{Name: "x", Pipeline: "train"}}, Passes: []*sdk.Pass{{Name: "x", View: "x", Gradient: true}},
+		Taps: []*sdk.Tap{{Name: "h", Pass: "x", Output: "representation"}}}, nil
+}
+
+func (l badLoss) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
+	answer := &sdk.LossAnswer{}
+	for i, v := range s.Taps["h"].F32 {
+		answer.Loss += float64(v * v)
+		s.Gradients["h"].F32[i] = 1e-3 * v
+	}
+	if s.Step == 1 && l == "nanloss" {
+		answer.Loss = math.NaN()
+	}
+	if s.Step == 1 && l == "nangradient" {
+		s.Gradients["h"].F32[3] = float32(math.Inf(1))
+	}
+	return answer, nil
+}
+
+func (badLoss) State() []sdk.Tensor         { return nil }
+func (badLoss) SetState([]sdk.Tensor) error { return nil }
 
 type badView string
 
