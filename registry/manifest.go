@@ -44,7 +44,14 @@ func read(dir string) (*Plugin, error) {
 	if err := json.Unmarshal(fields["command"], &command); err != nil || len(command) == 0 || command[0] == "" {
 		return nil, invalid(file, `has no command, a list of words such as ["./plugin"]`)
 	}
+	platform := ""
+	if text, ok := fields["platform"]; ok {
+		if err := json.Unmarshal(text, &platform); err != nil || !platformForm.MatchString(platform) {
+			return nil, invalid(file, `has the platform %s, not one such as "linux/amd64"`, text)
+		}
+	}
 	delete(fields, "command")
+	delete(fields, "platform")
 	rest, err := json.Marshal(fields)
 	if err != nil {
 		return nil, invalid(file, "is not JSON: %v", err)
@@ -62,8 +69,10 @@ func read(dir string) (*Plugin, error) {
 			command[i] = filepath.Join(dir, word)
 		}
 	}
-	return &Plugin{Name: d.Name, Version: d.Version, Command: command, Dir: dir, Manifest: d}, nil
+	return &Plugin{Name: d.Name, Version: d.Version, Platform: platform, Command: command, Dir: dir, Manifest: d}, nil
 }
+
+var platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+$`)
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 

@@ -26,6 +26,7 @@ import (
 type Plugin struct {
 	Name     string
 	Version  string
+	Platform string   // "linux/amd64"; empty: any
 	Command  []string // absolute, or a name to be looked up in PATH
 	Dir      string   // absolute; empty for a built-in
 	Builtin  bool

@@ -1,0 +1,202 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+)
+
+// describing bounds how long a plugin may take to describe itself: an interpreter may have much to import.
+const describing = 2 * time.Minute
+
+// Build makes a plugin ready to be started, in the folder into, which is new or empty. Dir is one of
+//
+//   - a folder with a plugin.json: it is copied, without hidden files and what Python caches;
+//   - a folder with a go.mod: the program in it is built, without cgo; what is told and the tests stay behind;
+//   - a folder with a plugin.py: it is copied, without hidden files, caches and tests.
+//
+// The description of the last two is what the plugin itself says when it is run with the argument describe. A folder
+// that Build has made holds a plugin.json, the schemas of the components under schema, and SHA256SUMS of all its files;
+// equal sources give equal folders.
+func Build(ctx context.Context, dir, into string) (*Plugin, error) {
+	has := func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err == nil && info.Mode().IsRegular()
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, &fault.Error{Kind: fault.Config, What: dir + " is not a folder", Do: "name the folder of a plugin"}
+	}
+	if err := os.MkdirAll(into, 0o777); err != nil {
+		return nil, unwritable(into, err)
+	}
+	if entries, err := os.ReadDir(into); err != nil || len(entries) > 0 {
+		return nil, &fault.Error{Kind: fault.Config, What: "the folder " + into + " is not empty", Err: err, Do: "name a new one"}
+	}
+	var err error
+	switch {
+	case has(manifestFile):
+		err = copyTree(dir, into, ready)
+	case has("go.mod"):
+		err = buildGo(ctx, dir, into)
+	case has("plugin.py"):
+		err = buildPython(ctx, dir, into)
+	default:
+		err = &fault.Error{Kind: fault.Config, What: "there is no plugin in " + dir, Do: "name a folder with a plugin.json, or an author's: with a go.mod, or a plugin.py"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := read(into)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.releasable(); err != nil {
+		return nil, err
+	}
+	return p, complete(p)
+}
+
+// buildGo compiles the module in dir.
+func buildGo(ctx context.Context, dir, into string) error {
+	room, err := os.MkdirTemp("", "asterism-build-")
+	if err != nil {
+		return unwritable(os.TempDir(), err)
+	}
+	defer os.RemoveAll(room)
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", room+string(filepath.Separator), ".")
+	c.Dir = dir
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	if said, err := c.CombinedOutput(); err != nil {
+		f := &fault.Error{Kind: fault.Plugin, What: "the Go plugin in " + dir + " does not build", Err: err, Log: string(said), Do: "what the compiler said is below; try go build there"}
+		if errors.Is(err, exec.ErrNotFound) {
+			f.Kind, f.What, f.Err, f.Do = fault.Config, "the plugin in "+dir+" is Go source, and there is no go in PATH", nil, "install Go (https://go.dev/dl), or ask the author for a packed plugin"
+		}
+		return f
+	}
+	built, err := os.ReadDir(room)
+	if err != nil || len(built) != 1 {
+		return &fault.Error{Kind: fault.Plugin, What: "go build made no program of " + dir, Err: err, Do: "the folder of the go.mod holds the package main of the plugin"}
+	}
+	program := filepath.Join(room, built[0].Name())
+	description, err := describe(ctx, dir, room, []string{program})
+	if err != nil {
+		return err
+	}
+	if err := copyTree(dir, into, toldOf); err != nil {
+		return err
+	}
+	if err := copyFile(program, filepath.Join(into, description.name), 0o777); err != nil {
+		return unwritable(into, err)
+	}
+	return description.write(into, []string{"./" + description.name}, platform)
+}
+
+// buildPython copies the plugin in dir and has it describe itself.
+func buildPython(ctx context.Context, dir, into string) error {
+	if err := copyTree(dir, into, pythonSource); err != nil {
+		return err
+	}
+	command := []string{"python3", "./plugin.py"}
+	description, err := describe(ctx, dir, into, command)
+	if err != nil {
+		return err
+	}
+	return description.write(into, command, "")
+}
+
+// description is what a plugin says of itself.
+type description struct {
+	name   string
+	fields map[string]json.RawMessage
+}
+
+// describe runs a plugin, in a folder, with the argument describe. What it prints before its description is ignored.
+func describe(ctx context.Context, source, in string, command []string) (*description, error) {
+	ctx, cancel := context.WithTimeout(ctx, describing)
+	defer cancel()
+	c := exec.CommandContext(ctx, command[0], append(command[1:], "describe")...)
+	var out, said bytes.Buffer
+	c.Dir, c.Stdout, c.Stderr, c.WaitDelay = in, &out, &said, time.Second
+	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	if err := c.Run(); err != nil {
+		f := &fault.Error{Kind: fault.Plugin, What: "the plugin in " + source + " does not describe itself", Err: err, Log: said.String(), Do: "try there: " + strings.Join(append(command, "describe"), " ")}
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			f.Kind, f.What, f.Err, f.Do = fault.Config, "there is no "+command[0]+" in PATH, which the plugin in "+source+" needs", nil, "install it"
+		case ctx.Err() == context.DeadlineExceeded:
+			f.Err = fmt.Errorf("no answer for %v", describing)
+		}
+		return nil, f
+	}
+	for text := out.Bytes(); ; {
+		d := &description{}
+		if json.Unmarshal(text, &d.fields) == nil && json.Unmarshal(d.fields["name"], &d.name) == nil && nameForm.MatchString(d.name) {
+			return d, nil
+		}
+		i := bytes.Index(text, []byte("\n"))
+		if i < 0 {
+			break
+		}
+		text = text[i+1:]
+	}
+	return nil, &fault.Error{Kind: fault.Plugin, What: "what the plugin in " + source + " says of itself is not a description", Log: out.String() + said.String(), Do: "run with the argument describe it prints its plugin.json, and nothing after; the SDK does this"}
+}
+
+// write writes plugin.json.
+func (d *description) write(into string, command []string, platform string) error {
+	delete(d.fields, "platform")
+	for field, value := range map[string]any{"command": command, "platform": platform} {
+		if value == "" {
+			continue
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		d.fields[field] = text
+	}
+	text, err := json.MarshalIndent(d.fields, "", "  ") // sorted: the same for the same description
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(into, manifestFile), append(text, '\n'), 0o666); err != nil {
+		return unwritable(into, err)
+	}
+	return nil
+}
+
+// Which files of an author's folder belong to a plugin.
+
+func hidden(e fs.DirEntry) bool {
+	return strings.HasPrefix(e.Name(), ".") || e.Name() == "__pycache__" || strings.HasSuffix(e.Name(), ".pyc")
+}
+
+func ready(_ string, e fs.DirEntry) bool { return !hidden(e) }
+
+func toldOf(path string, e fs.DirEntry) bool {
+	name := e.Name()
+	return !hidden(e) && !strings.Contains(path, "/") && !e.IsDir() && (strings.HasPrefix(name, "README") || strings.HasPrefix(name, "LICENSE") || strings.HasSuffix(name, ".cue"))
+}
+
+func pythonSource(_ string, e fs.DirEntry) bool {
+	name := e.Name()
+	if e.IsDir() {
+		return !hidden(e) && name != "tests" && name != "testdata" && !strings.HasSuffix(name, ".egg-info")
+	}
+	return !hidden(e) && !strings.HasPrefix(name, "test_") && !strings.HasSuffix(name, "_test.py")
+}

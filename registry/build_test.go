@@ -1,0 +1,161 @@
+package registry_test
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/registry"
+)
+
+// described is what a plugin of these tests says of itself.
+const described = `{"command": ["./anything"], "name": "acme", "version": "2.1.0", "api": 1, "components": [{"name": "blur", "kind": "AUGMENTATION", "revision": 3, "schema": "#Config: {}", "summary": "Blurs."}]}`
+
+// folder writes files, by slash-separated name, and gives their folder. Names that end in + are executable.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		name, program := strings.CutSuffix(name, "+")
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		mode := fs.FileMode(0o644)
+		if program {
+			mode = 0o755
+		}
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// files lists a folder.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			name, _ := filepath.Rel(dir, path)
+			names = append(names, filepath.ToSlash(name))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func build(t *testing.T, dir string) (*registry.Plugin, error) {
+	t.Helper()
+	return registry.Build(t.Context(), dir, filepath.Join(t.TempDir(), "built"))
+}
+
+func goSource() map[string]string {
+	return map[string]string{
+		"go.mod": "module example.com/acme\n\ngo 1.24\n", "README.md": "Acme.", "LICENSE": "Free.", "schema.cue": "#Config: {}\n", "main_test.go": "package main_test\n", "testdata/x": "x", ".git/config": "",
+		"main.go": "package main\n\nimport \"os\"\n\nfunc main() {\n\tif len(os.Args) == 2 && os.Args[1] == \"describe\" {\n\t\tos.Stdout.WriteString(`" + described + "`)\n\t}\n}\n",
+	}
+}
+
+func TestBuildGo(t *testing.T) {
+	dir := folder(t, goSource())
+	p, err := build(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"LICENSE", "README.md", "SHA256SUMS", "acme", "plugin.json", "schema/blur.cue", "schema.cue"}; !slices.Equal(files(t, p.Dir), want) {
+		t.Errorf("files %v, want %v", files(t, p.Dir), want)
+	}
+	if p.Name != "acme" || p.Version != "2.1.0" || p.Platform != runtime.GOOS+"/"+runtime.GOARCH || !slices.Equal(p.Command, []string{filepath.Join(p.Dir, "acme")}) {
+		t.Errorf("built %+v", p)
+	}
+	if out, err := exec.Command(p.Command[0], "describe").Output(); err != nil || string(out) != described {
+		t.Errorf("the program says %s (%v)", out, err)
+	}
+	check := exec.Command("sha256sum", "--strict", "--check", "SHA256SUMS")
+	check.Dir = p.Dir
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("SHA256SUMS: %v\n%s", err, out)
+	}
+	// The same source gives the same plugin, and a plugin that was built is one that can be built.
+	q, err := build(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := build(t, p.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := func(dir string) string {
+		text, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if sums(q.Dir) != sums(p.Dir) || sums(r.Dir) != sums(p.Dir) {
+		t.Errorf("three builds of one source differ:\n%s\n%s\n%s", sums(p.Dir), sums(q.Dir), sums(r.Dir))
+	}
+}
+
+func TestBuildPython(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3 here")
+	}
+	p, err := build(t, folder(t, map[string]string{
+		"plugin.py": "import sys, inner.told\nprint('welcome')\nif sys.argv[1:] == ['describe']: print(inner.told.TEXT)\n", "inner/__init__.py": "", "inner/told.py": "TEXT = '''" + described + "'''",
+		"test_plugin.py": "", "tests/test_more.py": "", "__pycache__/x.pyc": "", ".venv/x": "", "table.npy": "data",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"SHA256SUMS", "inner/__init__.py", "inner/told.py", "plugin.json", "plugin.py", "schema/blur.cue", "table.npy"}; !slices.Equal(files(t, p.Dir), want) {
+		t.Errorf("files %v, want %v", files(t, p.Dir), want)
+	}
+	if p.Platform != "" || !slices.Equal(p.Command, []string{"python3", filepath.Join(p.Dir, "plugin.py")}) {
+		t.Errorf("built %+v", p)
+	}
+}
+
+func TestWhatCannotBeBuilt(t *testing.T) {
+	with := func(name, text string) map[string]string {
+		all := goSource()
+		all[name] = text
+		return all
+	}
+	for name, c := range map[string]struct {
+		files map[string]string
+		kind  fault.Kind
+		says  []string
+	}{
+		"empty":    {map[string]string{"x": ""}, fault.Config, []string{"there is no plugin in", "go.mod"}},
+		"compiler": {with("main.go", "package main\nfunc main() { undefined() }\n"), fault.Plugin, []string{"does not build", "undefined: undefined"}},
+		"library":  {map[string]string{"go.mod": goSource()["go.mod"], "acme.go": "package acme\n"}, fault.Plugin, []string{"no main packages"}},
+		"dies":     {with("main.go", "package main\nfunc main() { panic(\"no table\") }\n"), fault.Plugin, []string{"does not describe itself", "no table"}},
+		"silent":   {with("main.go", "package main\nfunc main() { println(\"hello\") }\n"), fault.Plugin, []string{"not a description", "hello"}},
+		"version":  {with("main.go", strings.Replace(goSource()["main.go"], "2.1.0", "2.1", 1)), fault.Plugin, []string{`version "2.1"`, "1.2.0"}},
+		"stale":    {with("plugin.json", described), fault.Plugin, []string{"./anything", "not in the folder"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := build(t, folder(t, c.files))
+			contains(t, err, c.kind, c.says...)
+		})
+	}
+	dir := folder(t, map[string]string{"plugin.json": strings.Replace(described, "./anything", "sh", 1)})
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := build(t, dir)
+	contains(t, err, fault.Config, "secret", "plain files")
+}

@@ -1,0 +1,174 @@
+package registry
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+)
+
+// sumsFile lists the SHA-256 of every other file of a packed or installed plugin, as sha256sum does.
+const sumsFile = "SHA256SUMS"
+
+func unwritable(path string, err error) error {
+	return &fault.Error{Kind: fault.Resource, What: "cannot write " + path, Err: err, Do: "see that the disk has room and that you may write there"}
+}
+
+// copyTree copies the files of a folder that belong. A link inside the folder becomes the file that it leads to; a
+// special file, or a link that leads out of the folder, is refused.
+func copyTree(from, to string, belongs func(path string, e fs.DirEntry) bool) error {
+	root, err := os.OpenRoot(from)
+	if err != nil {
+		return &fault.Error{Kind: fault.Config, What: "cannot read the folder " + from, Err: err}
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, e fs.DirEntry, err error) error {
+		odd := func(format string, a ...any) error {
+			return &fault.Error{Kind: fault.Config, Where: filepath.Join(from, path), What: fmt.Sprintf(format, a...), Do: "a plugin's folder holds plain files and folders: take it out"}
+		}
+		if err != nil {
+			return odd("cannot be read: %v", err)
+		}
+		if path == "." {
+			return nil
+		}
+		if !belongs(path, e) {
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		target := filepath.Join(to, filepath.FromSlash(path))
+		if e.IsDir() {
+			if err := os.Mkdir(target, 0o777); err != nil {
+				return unwritable(target, err)
+			}
+			return nil
+		}
+		info, err := root.Stat(path) // of what a link leads to
+		switch {
+		case err != nil:
+			return odd("cannot be read: %v", err)
+		case info.IsDir():
+			return odd("is a link to a folder")
+		case !info.Mode().IsRegular():
+			return odd("is not a file")
+		}
+		in, err := root.Open(path)
+		if err != nil {
+			return odd("cannot be read: %v", err)
+		}
+		defer in.Close()
+		return writeFrom(in, target, mode(info.Mode()))
+	})
+}
+
+// mode keeps of a file's mode whether it can be executed, and nothing else.
+func mode(m fs.FileMode) fs.FileMode {
+	if m&0o111 != 0 {
+		return 0o755
+	}
+	return 0o644
+}
+
+func copyFile(from, to string, mode fs.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return writeFrom(in, to, mode)
+}
+
+// writeFrom writes a new file and sees to it that it is on the disk.
+func writeFrom(in io.Reader, to string, mode fs.FileMode) error {
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return unwritable(to, err)
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Sync()
+	}
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return unwritable(to, err)
+	}
+	return nil
+}
+
+// complete adds the schemas and the sums to a folder that holds a plugin.
+func complete(p *Plugin) error {
+	dir := filepath.Join(p.Dir, "schema")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return unwritable(dir, err)
+	}
+	for _, c := range p.Manifest.Components {
+		file := filepath.Join(dir, c.Name+".cue")
+		if err := os.WriteFile(file, []byte(c.Schema), 0o666); err != nil {
+			return unwritable(file, err)
+		}
+	}
+	sums, err := sumsOf(p.Dir)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, name := range sums.names() {
+		fmt.Fprintf(&b, "%s  %s\n", sums[name], name)
+	}
+	if err := os.WriteFile(filepath.Join(p.Dir, sumsFile), []byte(b.String()), 0o666); err != nil {
+		return unwritable(p.Dir, err)
+	}
+	return nil
+}
+
+// sums are the SHA-256 of a folder's files, by slash-separated path.
+type sums map[string]string
+
+func (s sums) names() []string {
+	names := make([]string, 0, len(s))
+	for name := range s {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// sumsOf reads every file of a folder but the list of sums itself.
+func sumsOf(dir string) (sums, error) {
+	s := sums{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || name == sumsFile {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			return err
+		}
+		s[filepath.ToSlash(name)] = hex.EncodeToString(h.Sum(nil))
+		return nil
+	})
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's folder cannot be read", Err: err}
+	}
+	return s, nil
+}

@@ -1,0 +1,32 @@
+package registry
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/semver"
+)
+
+// releasable says why a plugin cannot be given to others: its version must be one that can be asked for, and what its
+// command names must be in the folder.
+func (p *Plugin) releasable() error {
+	file := filepath.Join(p.Dir, manifestFile)
+	if !exactVersion(p.Version) {
+		return invalid(file, "has the version %q: must be three numbers such as 1.2.0, or what comes before them such as 1.2.0-rc.1", p.Version)
+	}
+	for _, word := range p.Command {
+		if name, ours := strings.CutPrefix(word, p.Dir+string(filepath.Separator)); ours {
+			if _, err := os.Stat(word); err != nil {
+				return invalid(file, "names ./%s in its command, which is not in the folder; beside a go.mod or a plugin.py it is not needed, and in the way", filepath.ToSlash(name))
+			}
+		}
+	}
+	return nil
+}
+
+// exactVersion says whether a text is one semantic version, written in full and without build metadata, which do not
+// count in comparisons.
+func exactVersion(v string) bool {
+	return semver.IsValid("v"+v) && semver.Canonical("v"+v) == "v"+v && !strings.Contains(v, "+")
+}
