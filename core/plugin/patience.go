@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"maps"
 	"path"
 	"sync"
 	"time"
@@ -49,7 +50,10 @@ func size(method string, request any) (w work, units int, bulk bool) {
 	w.method, units = path.Base(method), 1
 	switch r := request.(type) {
 	case *protocol.ApplyRequest:
-		w.instance, units = r.GetChain()[0].GetInstance(), len(r.Samples)
+		if len(r.Chain) > 0 {
+			w.instance = r.Chain[0].GetInstance()
+		}
+		units = len(r.Samples)
 	case *protocol.ReadRequest:
 		w.instance, units = r.Instance, int(r.Count)
 	case *protocol.LossRequest:
@@ -73,6 +77,13 @@ func (p *patience) limit(method string, request any) time.Duration {
 		return p.First
 	}
 	return max(p.Least, times*one*time.Duration(units))
+}
+
+// forget drops what was measured of an instance that is gone.
+func (p *patience) forget(instance uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.slowest, func(w work, _ time.Duration) bool { return w.instance == instance })
 }
 
 // measured takes note of how long a call took.

@@ -168,8 +168,9 @@ func (s *supervisor) remember(method string, request any) {
 	s.journal = append(s.journal, e)
 }
 
-// drop forgets what an instance was told.
+// drop forgets an instance: what it was told, and how fast it was.
 func (s *supervisor) drop(instance uint32) {
+	s.patience.forget(instance)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = slices.DeleteFunc(s.journal, func(e entry) bool { return e.instance == instance })
