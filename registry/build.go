@@ -25,12 +25,13 @@ const describing = 2 * time.Minute
 //
 //   - a folder with a plugin.json: it is copied, without hidden files and what Python caches;
 //   - a folder with a go.mod: the program in it is built, without cgo; what is told and the tests stay behind;
-//   - a folder with a plugin.py: it is copied, without hidden files, caches and tests.
+//   - a folder with a plugin.py: it is copied, without hidden files, caches and tests. Where it does not bring a
+//     Python SDK of its own, python, a folder that holds the package asterism_plugin, is copied beside it.
 //
 // The description of the last two is what the plugin itself says when it is run with the argument describe. A folder
 // that Build has made holds a plugin.json, the schemas of the components under schema, and SHA256SUMS of all its files;
 // equal sources give equal folders.
-func Build(ctx context.Context, dir, into string) (*Plugin, error) {
+func Build(ctx context.Context, dir, into string, python fs.FS) (*Plugin, error) {
 	has := func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return err == nil && info.Mode().IsRegular()
@@ -51,7 +52,7 @@ func Build(ctx context.Context, dir, into string) (*Plugin, error) {
 	case has("go.mod"):
 		err = buildGo(ctx, dir, into)
 	case has("plugin.py"):
-		err = buildPython(ctx, dir, into)
+		err = buildPython(ctx, dir, into, python)
 	default:
 		err = &fault.Error{Kind: fault.Config, What: "there is no plugin in " + dir, Do: "name a folder with a plugin.json, or an author's: with a go.mod, or a plugin.py"}
 	}
@@ -104,10 +105,18 @@ func buildGo(ctx context.Context, dir, into string) error {
 	return description.write(into, []string{"./" + description.name}, platform)
 }
 
+// pythonSDK is the package that Python plugins import.
+const pythonSDK = "asterism_plugin"
+
 // buildPython copies the plugin in dir and has it describe itself.
-func buildPython(ctx context.Context, dir, into string) error {
+func buildPython(ctx context.Context, dir, into string, sdk fs.FS) error {
 	if err := copyTree(dir, into, pythonSource); err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(into, pythonSDK)); errors.Is(err, fs.ErrNotExist) {
+		if err := copyFS(sdk, into); err != nil {
+			return err
+		}
 	}
 	command := []string{"python3", "./plugin.py"}
 	description, err := describe(ctx, dir, into, command)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/registry"
@@ -55,9 +56,12 @@ func files(t *testing.T, dir string) []string {
 	return names
 }
 
+// python is what these tests take for the Python SDK.
+var python = fstest.MapFS{"asterism_plugin/__init__.py": {Data: []byte("TEXT = '''" + described + "'''\n"), Mode: 0o444}}
+
 func build(t *testing.T, dir string) (*registry.Plugin, error) {
 	t.Helper()
-	return registry.Build(t.Context(), dir, filepath.Join(t.TempDir(), "built"))
+	return registry.Build(t.Context(), dir, filepath.Join(t.TempDir(), "built"), python)
 }
 
 func goSource() map[string]string {
@@ -113,17 +117,33 @@ func TestBuildPython(t *testing.T) {
 		t.Skip("there is no python3 here")
 	}
 	p, err := build(t, folder(t, map[string]string{
-		"plugin.py": "import sys, inner.told\nprint('welcome')\nif sys.argv[1:] == ['describe']: print(inner.told.TEXT)\n", "inner/__init__.py": "", "inner/told.py": "TEXT = '''" + described + "'''",
+		"plugin.py": "import sys, inner.told\nprint('welcome')\nif sys.argv[1:] == ['describe']: print(inner.told.TEXT)\n", "inner/__init__.py": "", "inner/told.py": "from asterism_plugin import TEXT\n",
 		"test_plugin.py": "", "tests/test_more.py": "", "__pycache__/x.pyc": "", ".venv/x": "", "table.npy": "data",
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"SHA256SUMS", "inner/__init__.py", "inner/told.py", "plugin.json", "plugin.py", "schema/blur.cue", "table.npy"}; !slices.Equal(files(t, p.Dir), want) {
+	if want := []string{"SHA256SUMS", "asterism_plugin/__init__.py", "inner/__init__.py", "inner/told.py", "plugin.json", "plugin.py", "schema/blur.cue", "table.npy"}; !slices.Equal(files(t, p.Dir), want) {
 		t.Errorf("files %v, want %v", files(t, p.Dir), want)
 	}
 	if p.Platform != "" || !slices.Equal(p.Command, []string{"python3", filepath.Join(p.Dir, "plugin.py")}) {
 		t.Errorf("built %+v", p)
+	}
+	// What was built is complete: it can be built again, to the same files, where there is no SDK.
+	again, err := registry.Build(t.Context(), p.Dir, filepath.Join(t.TempDir(), "again"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(files(t, again.Dir), files(t, p.Dir)) {
+		t.Errorf("built again it has the files %v", files(t, again.Dir))
+	}
+	// An author's own SDK is used and not touched.
+	own, err := build(t, folder(t, map[string]string{"plugin.py": "import asterism_plugin\nprint(asterism_plugin.own)\n", "asterism_plugin/__init__.py": "own = '''" + described + "'''\n"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"SHA256SUMS", "asterism_plugin/__init__.py", "plugin.json", "plugin.py", "schema/blur.cue"}; !slices.Equal(files(t, own.Dir), want) {
+		t.Errorf("files %v, want %v", files(t, own.Dir), want)
 	}
 }
 

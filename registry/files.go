@@ -70,6 +70,28 @@ func copyTree(from, to string, belongs func(path string, e fs.DirEntry) bool) er
 	})
 }
 
+// copyFS copies the files of what is no folder of the disk.
+func copyFS(from fs.FS, to string) error {
+	return fs.WalkDir(from, ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, filepath.FromSlash(path))
+		if e.IsDir() {
+			if err := os.MkdirAll(target, 0o777); err != nil {
+				return unwritable(target, err)
+			}
+			return nil
+		}
+		in, err := from.Open(path)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		return writeFrom(in, target, 0o644)
+	})
+}
+
 // mode keeps of a file's mode whether it can be executed, and nothing else.
 func mode(m fs.FileMode) fs.FileMode {
 	if m&0o111 != 0 {
