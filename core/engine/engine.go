@@ -109,13 +109,13 @@ type Network interface {
 	// that nothing is found. Weights and running statistics stay as they are; the gradients are cleared.
 	Blame() *Culprit
 	// UpdateMomentum moves the trained parameters of the momentum network: w′ ← m·w′ + (1−m)·w. Buffers evolve on their own.
-	UpdateMomentum(m float64)
+	UpdateMomentum(m float64) error
 	// Params gives the online network's parameters and buffers, names sorted; SetParams replaces those it is given and
 	// fails on an unknown name or a different shape.
-	Params() []Array
+	Params() ([]Array, error)
 	SetParams([]Array) error
 	// State gives everything a checkpoint needs: the parameters, "momentum." copies and "optimiser." velocities.
-	State() []Array
+	State() ([]Array, error)
 	SetState([]Array) error
 	Close() error
 }

@@ -255,8 +255,8 @@ func (f *Flow) lesson(ctx context.Context, w *work, q *question, name string, ro
 		}
 	}
 	both := seen(rows, q.score)
-	return f.teach(ctx, w, l, func(network engine.Network, _ *train.Job) error {
-		r, err := f.compute(ctx, w, f.evalSight(), encoderOnly(network.Params()), both)
+	return f.teach(ctx, w, l, func(job *train.Job) error {
+		r, err := f.compute(ctx, w, f.evalSight(), encoderOnly(job.Learned), both)
 		if err != nil {
 			return err
 		}

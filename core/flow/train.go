@@ -118,14 +118,14 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		},
 		observe: log.observe,
 	}
-	return f.teach(ctx, w, l, func(network engine.Network, job *train.Job) error {
+	return f.teach(ctx, w, l, func(job *train.Job) error {
 		if err := log.sync(); err != nil {
 			return err
 		}
 		if err := run.WriteJSON(filepath.Join(dir, weightsBy), job.Computed); err != nil {
 			return err
 		}
-		if err := engine.WriteArrays(filepath.Join(dir, weightsFile), network.Params(), nil); err != nil {
+		if err := engine.WriteArrays(filepath.Join(dir, weightsFile), job.Learned, nil); err != nil {
 			return err
 		}
 		for _, name := range []string{metricsFile, run.EventsFile} {
@@ -156,8 +156,8 @@ type lesson struct {
 	observe    func(train.Progress, map[string]float64)      // with the shares of time waited for plugins; may be nil
 }
 
-// teach runs the training loop and hands the network on when it has learned.
-func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Network, *train.Job) error) error {
+// teach runs the training loop and hands on what was learned.
+func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(*train.Job) error) error {
 	program, err := l.objective.Plan(ctx, f.programRequest(f.plan, l.batch, len(l.rows), l.columns))
 	if err != nil {
 		return err
@@ -205,7 +205,11 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 	}
 	if l.look != nil {
 		job.Look = func(ctx context.Context, epochs int) (map[string]float64, error) {
-			return l.look.at(ctx, f, w, network.Params(), epochs)
+			params, err := network.Params()
+			if err != nil {
+				return nil, err
+			}
+			return l.look.at(ctx, f, w, params, epochs)
 		}
 	}
 	if l.job != nil {
@@ -239,7 +243,7 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(engine.Net
 		}
 		return f.at(err, l.path)
 	}
-	return end(network, job)
+	return end(job)
 }
 
 // waits is the share of the training's time that was spent waiting for each plugin. What was waited for views is parted

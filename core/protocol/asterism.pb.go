@@ -6260,7 +6260,7 @@ type CompileRequest struct {
 	Batch         uint32                 `protobuf:"varint,9,opt,name=batch,proto3" json:"batch,omitempty"`
 	Precision     string                 `protobuf:"bytes,10,opt,name=precision,proto3" json:"precision,omitempty"`
 	Threads       uint32                 `protobuf:"varint,11,opt,name=threads,proto3" json:"threads,omitempty"`    // 0: all
-	Seed          uint64                 `protobuf:"varint,12,opt,name=seed,proto3" json:"seed,omitempty"`          // of dropout and token orders: the key is of (seed, "dropout" or "token order", layer, pass)
+	Seed          uint64                 `protobuf:"varint,12,opt,name=seed,proto3" json:"seed,omitempty"`          // of dropout and token orders: see above
 	Inputs        []*NamedTensor         `protobuf:"bytes,13,rep,name=inputs,proto3" json:"inputs,omitempty"`       // F32 [batch, spatial…, bands] of each pass, which the host writes; by the pass's name
 	Outputs       []*NamedTensor         `protobuf:"bytes,14,rep,name=outputs,proto3" json:"outputs,omitempty"`     // F32 [batch, …] of each tap, which the engine writes; by the tap's name
 	Gradients     []*NamedTensor         `protobuf:"bytes,15,rep,name=gradients,proto3" json:"gradients,omitempty"` // F32 [batch, …] of taps of passes with gradient, which the host writes

@@ -135,7 +135,10 @@ func (j *Job) save(step int, seconds float64) error {
 	if j.Checkpoints.good(step) != nil {
 		return nil
 	}
-	network := j.Network.State()
+	network, err := j.Network.State()
+	if err != nil {
+		return err
+	}
 	if err := j.sound(step, network); err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type Job struct {
 
 	Engine   run.Computed   // what computes here
 	Computed []run.Computed // what computed the steps done, in earlier sittings and this one: filled by Run from the checkpoint
+	Learned  []engine.Array // the online network's parameters and buffers at the end: filled by Run
 
 	Checkpoints     *Checkpoints // nil: none are kept, and Marks and Rewind are not called
 	CheckpointEvery time.Duration
@@ -141,7 +142,10 @@ func Run(ctx context.Context, j *Job) error {
 			lastSave = time.Now()
 		}
 	}
-	return j.sound(steps, j.Network.Params())
+	if j.Learned, err = j.Network.Params(); err != nil {
+		return err
+	}
+	return j.sound(steps, j.Learned)
 }
 
 // stopped ends a training on request, between two steps.
@@ -257,7 +261,9 @@ func (j *Job) step(ctx context.Context, step int, b *Batch, asked *time.Duration
 		return nil, err
 	}
 	if j.Program.Momentum > 0 {
-		j.Network.UpdateMomentum(j.Program.Momentum)
+		if err := j.Network.UpdateMomentum(j.Program.Momentum); err != nil {
+			return nil, err
+		}
 	}
 	return answer, nil
 }

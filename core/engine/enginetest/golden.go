@@ -121,14 +121,18 @@ func (c Case) check(t testing.TB, e engine.Engine, name string, m *protocol.Mode
 	draw(n.TapGradient("out"), 0, 1, name, "gradient")
 	must(t, n.Backward("only"))
 	must(t, n.Step(engine.Optimiser{})) // a velocity is the gradient then, and the weights stay
-	off := c.gradients(t, name, n.State(), each)
+	state, err := n.State()
+	must(t, err)
+	off := c.gradients(t, name, state, each)
 	t.Logf("%s in %s: all gradients together differ by %.2g", name, precision, off)
 	if !(off <= together) {
 		t.Errorf("%s in %s: all gradients together differ by %.2g, at most %.2g is allowed", name, precision, off, together)
 	}
 
 	i := compile(t, e, program(m), engine.Options{Batch: batch + 1, Mode: engine.Infer, Precision: precision})
-	must(t, i.SetParams(n.Params()))
+	params, err = n.Params()
+	must(t, err)
+	must(t, i.SetParams(params))
 	draw(i.Input("only")[:len(n.Input("only"))], 0, 1, name, "input")
 	must(t, i.Forward("only", batch, 0))
 	c.near(t, name, "inference", i.Tap("out")[:len(n.Tap("out"))], c.Inference, out, c.Inference[0])

@@ -132,7 +132,7 @@ func TestBlameNamesWhatFirstIsNotFinite(t *testing.T) {
 					copy(n.TapGradient(tap.Name), drawn("test", "gradient", len(n.TapGradient(tap.Name))))
 				}
 				c.spoil(n)
-				before := n.State()
+				before := stateOf(n)
 				for _, pass := range p.Passes {
 					must(t, n.Forward(pass.Name, 8, 3))
 				}
@@ -151,7 +151,7 @@ func TestBlameNamesWhatFirstIsNotFinite(t *testing.T) {
 					return
 				}
 				blamed(t, n, c.want)
-				for i, a := range n.State() {
+				for i, a := range stateOf(n) {
 					if !strings.Contains(a.Name, "running") && !same(a.Data, before[i].Data) {
 						t.Errorf("%s changed", a.Name)
 					}
@@ -179,7 +179,7 @@ func same(a, b []float32) bool {
 // blamed fails unless the network names the culprit, and leaves weights and running statistics as they are.
 func blamed(t *testing.T, n *network, want engine.Culprit) {
 	t.Helper()
-	before := n.State()
+	before := stateOf(n)
 	got := n.Blame()
 	if got == nil || !slices.Equal(got.With, want.With) {
 		t.Fatalf("got %+v, want %+v", got, want)
@@ -189,7 +189,7 @@ func blamed(t *testing.T, n *network, want engine.Culprit) {
 	if g.Place != want.Place || g.String() != want.String() {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	for i, a := range n.State() {
+	for i, a := range stateOf(n) {
 		if !same(a.Data, before[i].Data) {
 			t.Errorf("%s changed", a.Name)
 		}

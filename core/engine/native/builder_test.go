@@ -161,3 +161,14 @@ func alone(encoder *protocol.Model) engine.Program {
 	return engine.Program{Encoder: encoder, Passes: []*protocol.Pass{{Name: "only", Gradient: true}},
 		Taps: []*protocol.Tap{{Name: "out", Pass: "only", Output: "representation"}}}
 }
+
+// stateOf and paramsOf are what a network that cannot fail gives.
+func stateOf(n engine.Network) []engine.Array  { return must1(n.State()) }
+func paramsOf(n engine.Network) []engine.Array { return must1(n.Params()) }
+
+func must1[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -40,6 +40,11 @@ func Example() {
 			fmt.Println(err)
 		}
 	}
-	fmt.Printf("%.3f\n", network.Params()[0].Data)
+	params, err := network.Params()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%.3f\n", params[0].Data)
 	// Output: [2.000]
 }

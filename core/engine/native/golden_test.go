@@ -287,7 +287,7 @@ func TestResNetsAgreeWithPyTorch(t *testing.T) {
 				}
 
 				i := compile(t, p, engine.Options{Batch: c.batch + 1, Mode: engine.Infer, Precision: precision})
-				must(t, i.SetParams(n.Params()))
+				must(t, i.SetParams(paramsOf(n)))
 				copy(i.Input("only"), drawn(c.name, "input", len(n.Input("only"))))
 				must(t, i.Forward("only", c.batch, 0))
 				near(t, c.name, "inference", i.Tap("out")[:len(n.Tap("out"))], want.Arrays["inference"], inference)
@@ -317,8 +317,8 @@ func TestTrainingStepsAgreeWithPyTorch(t *testing.T) {
 		for _, a := range states[step] {
 			state = append(state, a)
 		}
-		if len(state) != len(n.State()) {
-			t.Fatalf("the reference's state has %d arrays, ours %d", len(state), len(n.State()))
+		if len(state) != len(stateOf(n)) {
+			t.Fatalf("the reference's state has %d arrays, ours %d", len(state), len(stateOf(n)))
 		}
 		must(t, n.SetState(state))
 		for pass, letter := range map[string]string{"query": "q", "key": "k"} {
@@ -330,7 +330,7 @@ func TestTrainingStepsAgreeWithPyTorch(t *testing.T) {
 		infoNCE(n.Tap("q"), n.Tap("k"), drawn("moco", "queue"+strconv.Itoa(step), queue*width), n.TapGradient("q"), width, temperature)
 		must(t, n.Backward("query"))
 		must(t, n.Step(engine.Optimiser{LR: 0.05, Momentum: 0.9, WeightDecay: 1e-2}))
-		for _, a := range n.State() {
+		for _, a := range stateOf(n) {
 			want := states[step+1][a.Name].Data
 			var d float64
 			for i := range want {

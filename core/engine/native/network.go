@@ -135,18 +135,19 @@ func (n *network) Step(o engine.Optimiser) error {
 	return nil
 }
 
-func (n *network) UpdateMomentum(m float64) {
+func (n *network) UpdateMomentum(m float64) error {
 	if n.closed || n.slabs.momentum == nil {
-		return
+		return misuse("a momentum update of a network without a second one")
 	}
 	n.pool.Lerp(float32(m), n.slabs.online[:n.trained], n.slabs.momentum[:n.trained])
 	n.changed(true)
+	return nil
 }
 
 const (
-	encoderPrefix   = "encoder."
-	momentumPrefix  = "momentum."
-	optimiserPrefix = "optimiser."
+	encoderPrefix   = engine.EncoderPrefix
+	momentumPrefix  = engine.MomentumPrefix
+	optimiserPrefix = engine.OptimiserPrefix
 )
 
 // named is a view of one array of the network's state.
@@ -183,8 +184,8 @@ func (n *network) arrays(all bool) []engine.Array {
 	return list
 }
 
-func (n *network) Params() []engine.Array { return n.arrays(false) }
-func (n *network) State() []engine.Array  { return n.arrays(true) }
+func (n *network) Params() ([]engine.Array, error) { return n.arrays(false), nil }
+func (n *network) State() ([]engine.Array, error)  { return n.arrays(true), nil }
 
 func (n *network) SetParams(arrays []engine.Array) error { return n.set(arrays, false) }
 func (n *network) SetState(arrays []engine.Array) error  { return n.set(arrays, true) }

@@ -48,7 +48,7 @@ func TestBitsDoNotDependOnThreadsOrRuns(t *testing.T) {
 				copy(n.TapGradient("q"), drawn("test", "gradient", len(n.TapGradient("q"))))
 				step(t, n)
 				step(t, n)
-				state := n.State()
+				state := stateOf(n)
 				n.Close()
 				if first == nil {
 					first = state
@@ -233,7 +233,7 @@ func TestSharedWeightsOfDifferentStrides(t *testing.T) {
 func TestMomentumNetworkStartsAsACopyAndFollows(t *testing.T) {
 	n := tinyMoco(t, engine.Options{Batch: 8, Seed: 5})
 	get := func(name string) []float32 {
-		for _, a := range n.State() {
+		for _, a := range stateOf(n) {
 			if a.Name == name {
 				return a.Data
 			}
@@ -287,11 +287,11 @@ func TestStateComesBack(t *testing.T) {
 		a := tinyMoco(t, engine.Options{Batch: 8, Seed: 5, Precision: p})
 		step(t, a)
 		b := tinyMoco(t, engine.Options{Batch: 8, Seed: 6, Precision: p})
-		must(t, b.SetState(a.State()))
+		must(t, b.SetState(stateOf(a)))
 		step(t, a)
 		step(t, b)
-		state := b.State()
-		for i, want := range a.State() {
+		state := stateOf(b)
+		for i, want := range stateOf(a) {
 			if !slices.Equal(want.Data, state[i].Data) {
 				t.Errorf("%s in %s differs after the state was carried over", want.Name, p)
 			}
@@ -306,9 +306,9 @@ func TestStateGoesFromOnePrecisionToAnother(t *testing.T) {
 			a := tinyMoco(t, engine.Options{Batch: 8, Seed: 5, Precision: from})
 			step(t, a)
 			b := tinyMoco(t, engine.Options{Batch: 8, Seed: 6, Precision: to})
-			must(t, b.SetState(a.State()))
-			state := b.State()
-			for i, want := range a.State() {
+			must(t, b.SetState(stateOf(a)))
+			state := stateOf(b)
+			for i, want := range stateOf(a) {
 				if !slices.Equal(want.Data, state[i].Data) {
 					t.Errorf("%s is changed by going from %s to %s", want.Name, from, to)
 				}
@@ -317,7 +317,7 @@ func TestStateGoesFromOnePrecisionToAnother(t *testing.T) {
 			for _, p := range []engine.Precision{from, to} {
 				n := compile(t, alone(tinyEncoder()), engine.Options{Batch: 8, Mode: engine.Infer, Precision: p})
 				var encoder []engine.Array
-				for _, w := range a.Params() {
+				for _, w := range paramsOf(a) {
 					if strings.HasPrefix(w.Name, "encoder.") {
 						encoder = append(encoder, w)
 					}
@@ -334,7 +334,7 @@ func TestStateGoesFromOnePrecisionToAnother(t *testing.T) {
 
 func TestWrongWeightsChangeNothing(t *testing.T) {
 	n := tinyMoco(t, engine.Options{Batch: 8})
-	before := n.Params()
+	before := paramsOf(n)
 	if !slices.IsSortedFunc(before, func(a, b engine.Array) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("Params are not sorted by name")
 	}
@@ -351,7 +351,7 @@ func TestWrongWeightsChangeNothing(t *testing.T) {
 			t.Errorf("want %q, got %v", say, err)
 		}
 	}
-	for i, a := range n.Params() {
+	for i, a := range paramsOf(n) {
 		if !slices.Equal(a.Data, before[i].Data) {
 			t.Errorf("%s changed", a.Name)
 		}
@@ -379,7 +379,7 @@ func TestMisuseIsAnError(t *testing.T) {
 	must(t, n.Close())
 	must(t, n.Close())
 	n.UpdateMomentum(0.5)
-	if n.Forward("query", 8, 0) == nil || n.Backward("query") == nil || n.Step(engine.Optimiser{}) == nil || n.SetState(nil) == nil || n.Params() != nil || n.Input("query") != nil || n.Tap("q") != nil {
+	if n.Forward("query", 8, 0) == nil || n.Backward("query") == nil || n.Step(engine.Optimiser{}) == nil || n.SetState(nil) == nil || paramsOf(n) != nil || n.Input("query") != nil || n.Tap("q") != nil {
 		t.Error("a closed network answers")
 	}
 }
@@ -387,7 +387,7 @@ func TestMisuseIsAnError(t *testing.T) {
 func TestStepRefusesWhatIsNotFinite(t *testing.T) {
 	for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
 		n := tinyMoco(t, engine.Options{Batch: 8})
-		before := n.State()
+		before := stateOf(n)
 		must(t, n.Forward("query", 8, 0))
 		n.TapGradient("q")[3] = v
 		must(t, n.Backward("query"))
@@ -395,7 +395,7 @@ func TestStepRefusesWhatIsNotFinite(t *testing.T) {
 		if err == nil || fault.KindOf(err) != fault.Diverged || !strings.Contains(err.Error(), "the gradient of encoder.") {
 			t.Fatalf("%v: got %v", v, err)
 		}
-		for i, a := range n.State() {
+		for i, a := range stateOf(n) {
 			if !strings.Contains(a.Name, "running") && !slices.Equal(a.Data, before[i].Data) {
 				t.Errorf("%s changed", a.Name)
 			}
@@ -621,7 +621,7 @@ func TestTheEncoderMayLearnSlower(t *testing.T) {
 			must(t, n.Step(engine.Optimiser{LR: 0.1, Momentum: 0.9, WeightDecay: 1e-3, Encoder: encoder}))
 		}
 		all := map[string][]float32{}
-		for _, a := range n.Params() {
+		for _, a := range paramsOf(n) {
 			if p := n.params[a.Name]; !p.buffer {
 				all[a.Name] = slices.Clone(a.Data)
 			}

@@ -112,7 +112,7 @@ func TestBitsInSpaceDoNotDependOnThreads(t *testing.T) {
 			n := spaceNetwork(t, engine.Options{Batch: 30, Threads: threads, Precision: precision})
 			step(t, n)
 			step(t, n)
-			state := n.State()
+			state := stateOf(n)
 			if first == nil {
 				first = state
 			}

@@ -248,7 +248,7 @@ func (c layerOf) agree(t *testing.T, name string, precision engine.Precision, go
 		return
 	}
 	i := compile(t, p, engine.Options{Batch: n.batch + 2, Mode: engine.Infer, Precision: precision})
-	must(t, i.SetParams(n.Params()))
+	must(t, i.SetParams(paramsOf(n)))
 	copy(i.Input("only"), n.Input("only"))
 	must(t, i.Forward("only", n.batch, 0))
 	check("out", i.Tap("out")[:len(n.Tap("out"))])
@@ -343,7 +343,7 @@ func TestBitsOfTokensDoNotDependOnThreads(t *testing.T) {
 			n := tokenNetwork(t, engine.Options{Batch: 200, Threads: threads, Precision: precision})
 			step(t, n)
 			step(t, n)
-			state := n.State()
+			state := stateOf(n)
 			if first == nil {
 				first = state
 			}
@@ -386,7 +386,7 @@ func TestUnitNormFollowsTheWeights(t *testing.T) {
 		must(t, unit.Forward("query", 3, 0))
 		must(t, unit.Forward("key", 3, 0))
 		var state []engine.Array
-		for _, a := range unit.State() {
+		for _, a := range stateOf(unit) {
 			for i := 0; i < len(a.Data) && !strings.HasPrefix(a.Name, "optimiser."); i += 7 {
 				row := a.Data[i : i+7]
 				for j, l := 0, norm(row); j < 7; j++ {
