@@ -114,7 +114,7 @@ func TestMoCoAgreesWithTorch(t *testing.T) {
 		name := fmt.Sprintf("batch %d, queue %d, dim %d, symmetric %v", c.Batch, c.Queue, c.Dim, c.Symmetric)
 		l := learner(t, "moco", fmt.Sprintf(`{queue: %d, dim: %d, temperature: %g, symmetric: %v, norm_groups: 1}`, c.Queue, c.Dim, c.Temperature, c.Symmetric))
 		plan(t, l, c.Batch)
-		if err := l.SetState([]sdk.Tensor{{Name: "queue", F32: unit(c.Queue, c.Dim, 9)}, {Name: "cursor", I64: []int64{0, 0}}}); err != nil {
+		if err := l.(sdk.Stateful).SetState([]sdk.Tensor{{Name: "queue", F32: unit(c.Queue, c.Dim, 9)}, {Name: "cursor", I64: []int64{0, 0}}}); err != nil {
 			t.Fatal(err)
 		}
 		for n, want := range c.Steps {
@@ -135,7 +135,7 @@ func TestMoCoAgreesWithTorch(t *testing.T) {
 				}
 			}
 		}
-		state := l.State()
+		state := l.(sdk.Stateful).State()
 		if d := distance(state[0].F32, c.Left); d > 1e-6 {
 			t.Errorf("%s: the queue differs by %.1e", name, d)
 		}
@@ -171,10 +171,14 @@ func TestGradientsAreDifferences(t *testing.T) {
 		for i, tap := range plan(t, l, batch).Taps {
 			taps[tap.Name] = unit(batch, dim, float64(i))
 		}
-		before := cloned(l.State())
+		var before []sdk.Tensor
+		stateful, remembers := l.(sdk.Stateful)
+		if remembers {
+			before = cloned(stateful.(sdk.Stateful).State())
+		}
 		at := func() (*sdk.Step, float64) {
-			if before != nil {
-				if err := l.SetState(before); err != nil {
+			if remembers {
+				if err := stateful.(sdk.Stateful).SetState(before); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -219,10 +223,10 @@ func TestMoCoResumes(t *testing.T) {
 		plan(t, l, batch)
 		for n := range 7 {
 			if n == stop {
-				state := cloned(l.State())
+				state := cloned(l.(sdk.Stateful).State())
 				l = learner(t, "moco", config)
 				plan(t, l, batch)
-				if err := l.SetState(state); err != nil {
+				if err := l.(sdk.Stateful).SetState(state); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -240,7 +244,7 @@ func TestMoCoQueueStart(t *testing.T) {
 	queue := func() []float32 {
 		l := learner(t, "moco", `{queue: 64, dim: 16}`)
 		plan(t, l, 32)
-		return slices.Clone(l.State()[0].F32)
+		return slices.Clone(l.(sdk.Stateful).State()[0].F32)
 	}
 	a := queue()
 	if !slices.Equal(a, queue()) {
@@ -367,7 +371,7 @@ func TestRefusals(t *testing.T) {
 	}
 	l := learner(t, "moco", `{queue: 64}`)
 	plan(t, l, 32)
-	if err := l.SetState([]sdk.Tensor{{Name: "queue", F32: make([]float32, 3)}, {Name: "cursor", I64: []int64{0, 0}}}); err == nil {
+	if err := l.(sdk.Stateful).SetState([]sdk.Tensor{{Name: "queue", F32: make([]float32, 3)}, {Name: "cursor", I64: []int64{0, 0}}}); err == nil {
 		t.Error("a queue of another size is accepted")
 	}
 }

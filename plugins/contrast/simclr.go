@@ -144,9 +144,3 @@ func (m *simclr) ntXent() {
 	})
 	sdk.MatMulNN(n, dim, n, m.weights, m.z, m.gradient)
 }
-
-// State is empty: SimCLR remembers nothing.
-func (m *simclr) State() []sdk.Tensor { return nil }
-
-// SetState has nothing to put back.
-func (m *simclr) SetState([]sdk.Tensor) error { return nil }

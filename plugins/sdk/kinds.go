@@ -50,14 +50,19 @@ type Architecture interface {
 	Describe(input []int64) (*protocol.Model, error)
 }
 
-// Learner is an objective. It is called from one goroutine.
+// Learner is an objective. It is called from one goroutine. One that remembers something from step to step is Stateful too.
 type Learner interface {
 	// Plan gives the program for the training loop, or why it cannot be had (a queue that is no multiple of the batch).
 	Plan(r *protocol.ProgramRequest) (*protocol.Program, error)
 	// Loss computes the loss of one step and fills the gradients.
 	Loss(s *Step) (*protocol.LossAnswer, error)
-	// State gives what a checkpoint must keep; SetState puts it back.
+}
+
+// Stateful is an objective with a state, whose size Program.StateBytes bounds.
+type Stateful interface {
+	// State gives all that Loss remembers, to be kept in checkpoints.
 	State() []Tensor
+	// SetState puts back what State gave, after Plan; from then on Loss answers as it would have.
 	SetState([]Tensor) error
 }
 

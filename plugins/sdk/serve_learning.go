@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
@@ -33,7 +34,11 @@ func (s objectiveServer) Plan(_ context.Context, r *protocol.ProgramRequest) (*p
 	}
 	i.turn.Lock()
 	defer i.turn.Unlock()
-	return asked(i, "Plan", "a program", func() (*protocol.Program, error) { return l.Plan(r) })
+	p, err := asked(i, "Plan", "a program", func() (*protocol.Program, error) { return l.Plan(r) })
+	if _, ok := l.(Stateful); err == nil && !ok && p.StateBytes > 0 {
+		return nil, fmt.Errorf("the program has StateBytes, and the objective no State and SetState")
+	}
+	return p, err
 }
 
 // Loss gives one step to the author.
@@ -74,8 +79,10 @@ func (s objectiveServer) State(_ context.Context, r *protocol.StateRequest) (*pr
 		return nil, err
 	}
 	var state []Tensor
-	if err := protect(i.name, func() error { state = l.State(); return nil }); err != nil {
-		return nil, err
+	if with, ok := l.(Stateful); ok {
+		if err := protect(i.name, func() error { state = with.State(); return nil }); err != nil {
+			return nil, err
+		}
 	}
 	tensors, err := room.tensors(state, "Program.StateBytes")
 	return &protocol.StateAnswer{Tensors: tensors}, err
@@ -98,7 +105,14 @@ func (s objectiveServer) SetState(_ context.Context, r *protocol.SetStateRequest
 	for k := range state {
 		state[k] = state[k].clone()
 	}
-	return &protocol.StateSet{}, protect(i.name, func() error { return l.SetState(state) })
+	with, ok := l.(Stateful)
+	if !ok {
+		if len(state) > 0 {
+			return nil, fmt.Errorf("%s has no SetState, and is given a state", i.name)
+		}
+		return &protocol.StateSet{}, nil
+	}
+	return &protocol.StateSet{}, protect(i.name, func() error { return with.SetState(state) })
 }
 
 func (t Tensor) clone() Tensor {

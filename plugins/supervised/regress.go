@@ -90,9 +90,3 @@ func (l *regress) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 		{Name: "training error", Value: away, Better: sdk.Lower, Doc: "mean of |answer − label| over the batch, in the label's unit"},
 	}}, nil
 }
-
-// State is empty: there is nothing to remember.
-func (l *regress) State() []sdk.Tensor { return nil }
-
-// SetState has nothing to put back.
-func (l *regress) SetState([]sdk.Tensor) error { return nil }

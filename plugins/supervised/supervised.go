@@ -121,9 +121,3 @@ func (c *classify) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 		{Name: "training accuracy", Value: right / float64(labelled), Better: sdk.Higher, Doc: "share of the batch whose largest output is the label"},
 	}}, nil
 }
-
-// State is empty: there is nothing to remember.
-func (c *classify) State() []sdk.Tensor { return nil }
-
-// SetState has nothing to put back.
-func (c *classify) SetState([]sdk.Tensor) error { return nil }
