@@ -48,18 +48,23 @@ func firstParty() []sdk.Plugin {
 	}
 }
 
+// self is the path that starts this binary again.
+func self() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil // stays this binary when the file is replaced under a running experiment
+	}
+	return os.Executable()
+}
+
 // installed opens the registry.
 func (a *app) installed() (*registry.Registry, error) {
 	var manifests []*protocol.Description
 	for _, p := range firstParty() {
 		manifests = append(manifests, p.Manifest())
 	}
-	self, err := os.Executable()
+	self, err := self()
 	if err != nil {
 		return nil, err
-	}
-	if runtime.GOOS == "linux" {
-		self = "/proc/self/exe" // stays this binary when the file is replaced under a running experiment
 	}
 	o := registry.Options{Overrides: map[string]string{}}
 	for _, text := range a.overrides {

@@ -94,7 +94,7 @@ func (a *app) pluginCommand() *cobra.Command {
 			return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("this binary has no plugin %q", args[0]), Do: "asterism plugin list shows those there are"}
 		},
 	}
-	c.AddCommand(list, info, serve)
+	c.AddCommand(list, info, serve, a.pluginTestCommand(), a.pluginHoldCommand())
 	return c
 }
 

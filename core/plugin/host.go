@@ -31,6 +31,7 @@ type Options struct {
 	Patience     Patience                 // with calls
 	Backoff      time.Duration            // before a plugin that ended is started anew, doubled each time; 0: half a second
 	Restarted    func(plugin, why string) // is told when one is; nil: nobody
+	Work         string                   // the folder in which plugins work; "": the host's
 }
 
 func (o *Options) backoff() time.Duration {

@@ -1,0 +1,813 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/asterism-ssl/asterism/core/key"
+	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
+	"google.golang.org/protobuf/proto"
+)
+
+var augmentationChecks = []check{
+	{"ranks", []string{"3.1", "3.2"}, ranks},
+	{"plan", []string{"3.2", "3.3"}, plans},
+	{"key", []string{"3.4", "3.5", "3.6"}, keyed},
+	{"threads", []string{"3.4"}, threads},
+	{"chain", []string{"3.7"}, chains},
+	{"outside", []string{"3.5"}, outside},
+	{"filled", []string{"3.6"}, filled},
+	{"finite", []string{"3.8"}, finite},
+	{"missing", []string{"3.9"}, missing},
+	{"empty", []string{"3.10"}, empty},
+	{"small", []string{"3.11"}, small},
+	{"descriptors", []string{"3.12"}, descriptors},
+}
+
+// sides are the lengths of axes that are tried for samples of each rank, until one is taken: a crop of 64 pixels does not
+// take samples of 32.
+var sides = map[int][]int64{1: {64, 256}, 2: {32, 96}, 3: {16, 80}}
+
+// samplesOf gives what may enter, for each rank; the rank that the case speaks of is told, or 0.
+func (t *trial) samplesOf() (all map[int][]*protocol.SampleFacts, told int) {
+	facts := func(shape []int64) *protocol.SampleFacts {
+		f := &protocol.SampleFacts{Shape: shape, Flux: protocol.Flux_LINEAR, Unit: "1", PixelScale: 0.2, Bands: []string{"g", "r", "i"}}
+		if g := t.given.Facts; g != nil {
+			f.Bands, f.Unit, f.PixelScale = slices.Clone(g.Bands), g.Unit, g.PixelScale
+			if g.Flux == "stretched" {
+				f.Flux = protocol.Flux_STRETCHED
+			}
+		}
+		for i := int64(len(f.Bands)); i < shape[len(shape)-1]; i++ {
+			f.Bands = append(f.Bands, fmt.Sprintf("band%d", i+1))
+		}
+		return f
+	}
+	all = map[int][]*protocol.SampleFacts{}
+	g := t.given.Facts
+	for rank, lengths := range sides {
+		bands := int64(3)
+		if g != nil {
+			told = len(g.Shape) - 1
+			lengths, bands = g.Shape[:1], g.Shape[told]
+		}
+		for _, n := range lengths {
+			all[rank] = append(all[rank], facts(append(slices.Repeat([]int64{n}, rank), bands)))
+		}
+	}
+	if g != nil {
+		all[told] = []*protocol.SampleFacts{facts(g.Shape)}
+	}
+	return all, told
+}
+
+// first plans the component for the first of some samples that it takes; the error is about the last.
+func (t *trial) first(h *home, candidates []*protocol.SampleFacts) (a *augmented, err error) {
+	for _, facts := range candidates {
+		if a, err = t.augmented(h, facts); err == nil || !refusal(err) {
+			break
+		}
+	}
+	return a, err
+}
+
+// augmented is an augmentation that was planned for some samples, with samples to be given to it.
+type augmented struct {
+	*trial
+	d        plugin.Direct
+	client   protocol.AugmentationClient
+	instance uint32
+	facts    *protocol.SampleFacts
+	plan     *protocol.AugmentationPlan
+	link     *protocol.Link
+	n        int
+	in       []float32
+	size     int // of a sample that enters
+	columns  map[string][]float64
+	ids      []uint64
+}
+
+// augmented plans the component for samples such as facts.
+func (t *trial) augmented(h *home, facts *protocol.SampleFacts) (*augmented, error) {
+	d, id, err := t.instance(h)
+	if err != nil {
+		return nil, err
+	}
+	a := &augmented{trial: t, d: d, client: protocol.NewAugmentationClient(d.Conn()), instance: id, facts: facts}
+	if a.plan, err = a.client.Plan(t.ctx, &protocol.AugmentationPlanRequest{Instance: id, Facts: facts}); err != nil {
+		return nil, said(err)
+	}
+	if n, ok := protocol.Count(a.plan.GetLeaves().GetShape()); !ok || n == 0 || len(a.plan.Leaves.Shape) < 1 {
+		return nil, &broken{paragraph: "3.2", expected: "a plan with the shape of what leaves, or an error", seen: fmt.Sprintf("the shape %v", a.plan.GetLeaves().GetShape())}
+	}
+	a.link = &protocol.Link{Instance: id, Path: t.name + "/0", Facts: facts}
+	if a.plan.Statistics {
+		a.link.Statistics = t.statistics(facts)
+	}
+	size, _ := protocol.Count(facts.Shape)
+	a.size = int(size)
+	a.n = min(max(1<<20/a.size, 8), 64)
+	a.in = pixels(facts.Shape, a.n)
+	a.columns = map[string][]float64{}
+	for _, name := range a.plan.Columns {
+		given := t.given.Columns[name]
+		if len(given) == 0 {
+			given = []float64{1, 2, 3}
+		}
+		for i := range a.n {
+			a.columns[name] = append(a.columns[name], given[i%len(given)])
+		}
+	}
+	for i := range a.n {
+		a.ids = append(a.ids, key.Sample(fmt.Sprint("object ", i)))
+	}
+	return a, nil
+}
+
+// statistics of the training split, made up.
+func (t *trial) statistics(facts *protocol.SampleFacts) []*protocol.BandStatistics {
+	var all []*protocol.BandStatistics
+	for i, band := range facts.Bands {
+		s := &protocol.BandStatistics{Band: band, Mean: 0.1, Deviation: 1, Median: 0.05, Mad: 0.6,
+			PercentileLevels: []float64{1, 5, 25, 50, 75, 95, 99}, Percentiles: []float64{-2, -1.5, -0.5, 0.05, 0.6, 1.7, 3}}
+		if g := t.given.Statistics; len(g) > 0 {
+			one := g[min(i, len(g)-1)]
+			s.Mean, s.Deviation, s.Median, s.Mad, s.PercentileLevels, s.Percentiles = one.Mean, one.Deviation, one.Median, one.Mad, one.PercentileLevels, one.Percentiles
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// pixels makes n samples up: something bright in the middle, on a background that is noise about zero.
+func pixels(shape []int64, n int) []float32 {
+	size, _ := protocol.Count(shape)
+	bands, rank := int(shape[len(shape)-1]), len(shape)-1
+	values := make([]float32, 0, n*int(size))
+	stream := key.New(1, "conformance", "pixels")
+	at := make([]int64, rank)
+	for i := range n {
+		source := stream.At(0, uint64(i))
+		clear(at)
+		for {
+			far := 0.0
+			for k, x := range at {
+				d := (float64(x) + 0.5 - float64(shape[k])/2) / (float64(shape[k])/8 + 1)
+				far += d * d
+			}
+			for b := range bands {
+				values = append(values, float32(float64(5+i%7+b)*math.Exp(-far)+source.Between(-0.5, 0.5)))
+			}
+			k := rank - 1
+			for ; k >= 0; k-- {
+				if at[k]++; at[k] < shape[k] {
+					break
+				}
+				at[k] = 0
+			}
+			if k < 0 {
+				break
+			}
+		}
+	}
+	return values
+}
+
+// how says how samples are given to the component.
+type how struct {
+	epoch uint64
+	fill  byte // what stands in the output before
+	path  string
+	nan   func(sample int, in []float32)                    // changes a sample that enters
+	twist func(r *protocol.ApplyRequest, in, out *ground)   // changes the request
+	chain func(r *protocol.ApplyRequest, leaves *[]int64)   // makes the chain longer
+	whole func(in, out []float32, answer *protocol.Applied) // looks at the answer
+}
+
+// apply gives the samples in this order, and what becomes of each: its bytes, and after them those of added columns.
+// Memory that nobody may write to is looked at, whatever the answer.
+func (a *augmented) apply(order []int, o how) (results [][]byte, err error) {
+	n := int64(len(order))
+	in, out := &ground{}, &ground{}
+	r := &protocol.ApplyRequest{Chain: []*protocol.Link{proto.CloneOf(a.link)}, Seed: 11, View: "a", Epoch: o.epoch}
+	if o.path != "" {
+		r.Chain[0].Path = o.path
+	}
+	leaves := a.plan.Leaves.Shape
+	if o.chain != nil {
+		o.chain(r, &leaves)
+	}
+	for _, i := range order {
+		r.Samples = append(r.Samples, a.ids[i])
+	}
+	if r.In, err = in.place("the input", protocol.DType_F32, append([]int64{n}, a.facts.Shape...)...); err != nil {
+		return nil, err
+	}
+	for _, name := range a.plan.Columns {
+		c, err := in.place("the column "+name, protocol.DType_F64, n)
+		if err != nil {
+			return nil, err
+		}
+		r.Columns = append(r.Columns, &protocol.NamedTensor{Name: name, Tensor: c})
+	}
+	if r.Out, err = out.place("the output", protocol.DType_F32, append([]int64{n}, leaves...)...); err != nil {
+		return nil, err
+	}
+	for _, f := range a.plan.Adds {
+		c, err := out.place("the added column "+f.Name, protocol.DType_F64, n)
+		if err != nil {
+			return nil, err
+		}
+		r.Added = append(r.Added, &protocol.NamedTensor{Name: f.Name, Tensor: c})
+	}
+	for _, g := range []*ground{in, out} {
+		if err := g.share(a.ctx, a.d); err != nil {
+			return nil, err
+		}
+		defer g.close()
+	}
+	values := view[float32](in, r.In)
+	for k, i := range order {
+		sample := values[k*a.size : (k+1)*a.size]
+		copy(sample, a.in[i*a.size:(i+1)*a.size])
+		if o.nan != nil {
+			o.nan(i, sample)
+		}
+	}
+	for _, c := range r.Columns {
+		for k, i := range order {
+			view[float64](in, c.Tensor)[k] = a.columns[c.Name][i]
+		}
+	}
+	for _, t := range out.tensors {
+		out.fill(t, o.fill)
+	}
+	before := bytes.Clone(in.Bytes())
+	outTensor, added := r.Out, r.Added
+	r = proto.CloneOf(r) // what is done to the request is not done to us
+	if o.twist != nil {
+		o.twist(r, in, out)
+	}
+	answer, err := a.client.Apply(a.ctx, r)
+	if where, ok := out.harmed(); ok {
+		return nil, &broken{paragraph: "3.5", expected: "nothing written outside of the output", seen: where,
+			advice: "a sample's output ends where the plan said; an index that is one too large lands in the next sample, or in another's memory"}
+	}
+	if !bytes.Equal(before, in.Bytes()) {
+		what := "its surroundings"
+		for i, t := range in.tensors {
+			if !bytes.Equal(before[t.Offset:t.Offset+uint64(len(in.bytes(t)))], in.bytes(t)) {
+				what = in.names[i]
+			}
+		}
+		return nil, &broken{paragraph: "3.5", expected: "an input that is only read", seen: what + " was changed", advice: "work on the output, or on a copy"}
+	}
+	if err != nil {
+		return nil, said(err)
+	}
+	if o.whole != nil {
+		o.whole(values, view[float32](out, outTensor), answer)
+	}
+	pixels := out.bytes(outTensor)
+	each := 0
+	if n > 0 {
+		each = len(pixels) / len(order)
+	}
+	for k := range order {
+		one := bytes.Clone(pixels[k*each : (k+1)*each])
+		for _, c := range added {
+			one = append(one, out.bytes(c.Tensor)[8*k:8*k+8]...)
+		}
+		results = append(results, one)
+	}
+	return results, nil
+}
+
+// count gives 0…n−1.
+func count(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// typical plans the component for samples of the case, or of the first rank that it takes, two dimensions before others.
+func (t *trial) typical(h *home) (*augmented, error) {
+	all, told := t.samplesOf()
+	if told > 0 {
+		return t.first(h, all[told])
+	}
+	var first error
+	for _, rank := range []int{2, 1, 3} {
+		a, err := t.first(h, all[rank])
+		if err == nil && (len(a.plan.Ranks) == 0 || slices.Contains(a.plan.Ranks, uint32(rank))) {
+			return a, nil
+		}
+		if err != nil && (first == nil || !refusal(err)) {
+			first = err
+		}
+	}
+	if first != nil {
+		return nil, &broken{paragraph: "3.1", expected: "a plan for samples of some rank", seen: words(first), advice: "give it samples that it takes: a case with facts in conformance.cue"}
+	}
+	return nil, &broken{paragraph: "3.1", expected: "a plan for samples of one of the ranks that it declares", seen: "none for one, two or three dimensions"}
+}
+
+// ranks looks whether every rank that a plan declares works, and no other.
+func ranks(t *trial) error {
+	h := t.shared()
+	if _, err := t.typical(h); err != nil {
+		return err
+	}
+	all, told := t.samplesOf()
+	plans, refused := map[int]*augmented{}, map[int]error{}
+	declared := map[uint32]bool{}
+	for rank := 1; rank <= 3; rank++ {
+		a, err := t.first(h, all[rank])
+		switch {
+		case err == nil:
+			plans[rank] = a
+			for _, r := range a.plan.Ranks {
+				declared[r] = true
+			}
+		case refusal(err):
+			refused[rank] = err
+		default:
+			return &broken{paragraph: "3.1", expected: fmt.Sprintf("a plan for samples of %d dimensions, or a refusal that says why", rank), seen: words(err),
+				advice: "an error of the configuration (FieldError, ConfigError) says that these samples cannot be taken"}
+		}
+	}
+	for rank := 1; rank <= 3; rank++ {
+		a := plans[rank]
+		if a == nil {
+			continue
+		}
+		for _, r := range slices.Sorted(maps.Keys(declared)) {
+			if len(a.plan.Ranks) > 0 && !slices.Contains(a.plan.Ranks, r) {
+				return &broken{paragraph: "3.1", expected: "the same ranks in every plan", seen: fmt.Sprintf("%v for samples of %d dimensions, and %d in another plan", a.plan.Ranks, rank, r)}
+			}
+		}
+		if len(a.plan.Ranks) > 0 && !slices.Contains(a.plan.Ranks, uint32(rank)) {
+			continue // the host refuses them
+		}
+		if _, err := a.apply(count(a.n), how{}); err != nil {
+			return fmt.Errorf("samples of %d dimensions, %v: %w", rank, a.facts.Shape, err)
+		}
+	}
+	for _, r := range slices.Sorted(maps.Keys(declared)) {
+		if r < 1 || r > 3 {
+			return &broken{paragraph: "3.1", expected: "ranks from 1 to 3", seen: fmt.Sprint(r)}
+		}
+		if err := refused[int(r)]; err != nil && (told == 0 || told == int(r)) {
+			return &broken{paragraph: "3.1", expected: fmt.Sprintf("samples of %d dimensions, which the plan declares, to be taken", r), seen: words(err),
+				advice: "give samples that it takes: a case with facts in conformance.cue"}
+		}
+	}
+	return nil
+}
+
+// plans looks whether a plan is sound, and the same when it is asked for again.
+func plans(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	leaves := a.plan.Leaves
+	if bands := leaves.Shape[len(leaves.Shape)-1]; int(bands) != len(leaves.Bands) {
+		return &broken{paragraph: "3.2", expected: "as many names of bands as bands leave", seen: fmt.Sprintf("%d names for the shape %v", len(leaves.Bands), leaves.Shape)}
+	}
+	for _, f := range a.plan.Adds {
+		if f.Name == "" || f.Type != protocol.Field_NUMBER {
+			return &broken{paragraph: "3.3", expected: "added columns that have a name and are numbers", seen: fmt.Sprintf("%q of type %v", f.Name, f.Type)}
+		}
+	}
+	if rank := len(a.facts.Shape) - 1; len(a.plan.Origin) > 0 {
+		if len(a.plan.Origin) != rank || len(leaves.Shape)-1 != rank {
+			return &broken{paragraph: "3.2", expected: fmt.Sprintf("an origin with %d numbers, one a spatial axis", rank), seen: fmt.Sprint(a.plan.Origin)}
+		}
+		for i, at := range a.plan.Origin {
+			if int64(at)+leaves.Shape[i] > a.facts.Shape[i] {
+				return &broken{paragraph: "3.2", expected: "a box that lies in what enters", seen: fmt.Sprintf("one from %v of the shape %v in %v", a.plan.Origin, leaves.Shape, a.facts.Shape)}
+			}
+		}
+	}
+	again, err := a.client.Plan(t.ctx, &protocol.AugmentationPlanRequest{Instance: a.instance, Facts: a.facts})
+	if err != nil {
+		return said(err)
+	}
+	if !proto.Equal(a.plan, again) {
+		return &broken{paragraph: "3.2", expected: "the same plan for the same samples", seen: "another the second time"}
+	}
+	return nil
+}
+
+// same compares what became of samples.
+func same(what string, order []int, got, want [][]byte) error {
+	for k, i := range order {
+		if bytes.Equal(got[k], want[i]) {
+			continue
+		}
+		differ := 0
+		for b := 0; b+4 <= len(got[k]) && b+4 <= len(want[i]); b += 4 {
+			if !bytes.Equal(got[k][b:b+4], want[i][b:b+4]) {
+				differ++
+			}
+		}
+		return &broken{paragraph: "3.4", expected: "the same bytes for the same key, " + what, seen: fmt.Sprintf("sample %d differs in %d of %d values", i, differ, len(want[i])/4),
+			advice: "draw from the sample's own source alone, keep nothing between calls, and let no sample depend on another"}
+	}
+	return nil
+}
+
+// keyed looks whether a sample becomes the same however it is batched, in every order, and side by side.
+func keyed(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	all := count(a.n)
+	want, err := a.apply(all, how{})
+	if err != nil {
+		return err
+	}
+	again, err := a.apply(all, how{})
+	if err != nil {
+		return err
+	}
+	if err := same("a second time", all, again, want); err != nil {
+		return err
+	}
+	reversed := slices.Clone(all)
+	slices.Reverse(reversed)
+	for i := range all { // a batch of one each
+		got, err := a.apply(all[i:i+1], how{})
+		if err != nil {
+			return err
+		}
+		if err := same(fmt.Sprintf("alone and in a batch of %d", a.n), all[i:i+1], got, want); err != nil {
+			return err
+		}
+	}
+	for at := 0; at < a.n; at += 7 { // and in pieces, backwards
+		order := reversed[at:min(at+7, a.n)]
+		got, err := a.apply(order, how{})
+		if err != nil {
+			return err
+		}
+		if err := same("in another order", order, got, want); err != nil {
+			return err
+		}
+	}
+	if _, err := a.apply(all, how{epoch: 3}); err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	errs := make([]error, 4)
+	for k := range errs {
+		group.Go(func() {
+			order := all
+			if k%2 == 1 {
+				order = reversed
+			}
+			got, err := a.apply(order, how{})
+			if err == nil {
+				err = same("with four calls at once", order, got, want)
+			}
+			errs[k] = err
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// threadsOf are the variables by which a process learns how many processors it may use.
+func threadsOf(n int) []string {
+	var env []string
+	for _, name := range []string{"GOMAXPROCS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} {
+		env = append(env, fmt.Sprintf("%s=%d", name, n))
+	}
+	return env
+}
+
+// threads looks whether another process, with one thread or four, makes the same of a sample.
+func threads(t *trial) error {
+	var want [][]byte
+	for _, n := range []int{1, 4} {
+		a, err := t.typical(t.fresh(threadsOf(n)...))
+		if err != nil {
+			return err
+		}
+		got, err := a.apply(count(a.n), how{})
+		if err != nil {
+			return err
+		}
+		if want == nil {
+			want = got
+		}
+		if err := same("in a process with one thread and in one with four", count(a.n), got, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chains looks whether two links in one call are what they are in two.
+func chains(t *trial) error {
+	h := t.shared()
+	first, err := t.typical(h)
+	if err != nil {
+		return err
+	}
+	if len(first.plan.Adds) > 0 {
+		return notApplicable("it adds a column, which can be there once only")
+	}
+	second, err := t.augmented(h, first.plan.Leaves)
+	if err != nil {
+		if refusal(err) {
+			return notApplicable("it does not take what it leaves")
+		}
+		return err
+	}
+	rank := uint32(len(second.facts.Shape) - 1)
+	if len(second.plan.Ranks) > 0 && !slices.Contains(second.plan.Ranks, rank) {
+		return notApplicable("it does not take what it leaves")
+	}
+	all := count(first.n)
+	got, err := first.apply(all, how{chain: func(r *protocol.ApplyRequest, leaves *[]int64) {
+		l := proto.CloneOf(second.link)
+		l.Path = t.name + "/1"
+		r.Chain = append(r.Chain, l)
+		*leaves = second.plan.Leaves.Shape
+	}})
+	if err != nil {
+		return err
+	}
+	var between []float32
+	if _, err := first.apply(all, how{whole: func(_, out []float32, _ *protocol.Applied) { between = slices.Clone(out) }}); err != nil {
+		return err
+	}
+	second.in, second.ids, second.n = between, first.ids, first.n
+	second.columns = first.columns
+	want, err := second.apply(all, how{path: t.name + "/1"})
+	if err != nil {
+		return err
+	}
+	if err := same("", all, got, want); err != nil {
+		b := err.(*broken)
+		b.paragraph, b.expected = "3.7", "the same bytes from a chain of two in one call and in two calls"
+		b.advice = "each link has its own path, which is part of its key, and is given what the one before leaves"
+		return b
+	}
+	return nil
+}
+
+// outside gives batches of several sizes and looks at the memory around them; apply does the work.
+func outside(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	for _, n := range []int{1, 2, 3, a.n} {
+		if _, err := a.apply(count(min(n, a.n)), how{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filled looks whether what stood in the output before is gone.
+func filled(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	var results [2][][]byte
+	for k, fill := range []byte{0x00, 0x42} { // 0, and about 48
+		if results[k], err = a.apply(count(a.n), how{fill: fill}); err != nil {
+			return err
+		}
+	}
+	if err := same("", count(a.n), results[1], results[0]); err != nil {
+		b := err.(*broken)
+		b.paragraph, b.expected = "3.6", "every value of the output written, and every added column"
+		b.seen += ", after what stood there before"
+		b.advice = "the memory is used again: it is not zero when a call begins"
+		return b
+	}
+	return nil
+}
+
+// finite looks whether values that are finite stay so.
+func finite(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	for epoch := range 8 {
+		var seen string
+		_, err := a.apply(count(a.n), how{epoch: uint64(epoch), whole: func(_, out []float32, answer *protocol.Applied) {
+			if i := slices.IndexFunc(out, func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) }); i >= 0 {
+				seen = fmt.Sprintf("%v in sample %d in epoch %d", out[i], i/(len(out)/a.n), epoch)
+				if answer.GetFinite() {
+					seen += ", and the answer that all are finite"
+				}
+			}
+		}})
+		if err != nil {
+			return err
+		}
+		if seen != "" {
+			return &broken{paragraph: "3.8", expected: "finite values of finite ones", seen: seen, advice: "look for divisions by zero, and for roots and logarithms of negative values: a background is negative in half of its pixels"}
+		}
+	}
+	return nil
+}
+
+// missing looks what becomes of samples in which pixels, or columns, are missing.
+func missing(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	all := count(a.n)
+	want, err := a.apply(all, how{})
+	if err != nil {
+		return err
+	}
+	nan := float32(math.NaN())
+	var wrong string
+	got, err := a.apply(all, how{nan: func(sample int, in []float32) {
+		switch sample {
+		case 0: // nothing is known
+			for i := range in {
+				in[i] = nan
+			}
+		case 1: // one value
+			in[len(in)/2] = nan
+		}
+	}, whole: func(_, out []float32, answer *protocol.Applied) {
+		first := out[:len(out)/a.n]
+		switch {
+		case protocol.Finite(first):
+			wrong = "a sample of which nothing is known becomes one of which all is"
+		case answer.GetFinite():
+			wrong = "the answer that all values are finite, where some are not"
+		}
+	}})
+	if err != nil {
+		return &broken{paragraph: "3.9", expected: "samples with missing pixels (NaN) to be taken", seen: words(err)}
+	}
+	if wrong != "" {
+		return &broken{paragraph: "3.9", expected: "what is missing (NaN) to stay missing", seen: wrong, advice: "do not put values in the place of NaN: a pixel without a measurement is not one that is zero"}
+	}
+	if err := same("beside a sample with missing pixels", all[2:], got[2:], want); err != nil {
+		return err
+	}
+	if len(a.columns) == 0 {
+		return nil
+	}
+	for _, c := range a.columns {
+		c[0] = math.NaN()
+	}
+	got, err = a.apply(all, how{})
+	if err != nil {
+		return &broken{paragraph: "3.9", expected: "samples whose columns have no value (NaN) to be taken", seen: words(err)}
+	}
+	return same("beside a sample whose columns have no value", all[1:], got[1:], want)
+}
+
+// empty gives a batch without samples.
+func empty(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	if _, err := a.apply(nil, how{}); err != nil {
+		return &broken{paragraph: "3.10", expected: "a batch of no samples to be no error", seen: words(err)}
+	}
+	return nil
+}
+
+// small gives samples of one pixel, two and three.
+func small(t *trial) error {
+	h := t.shared()
+	all, told := t.samplesOf()
+	for rank := 1; rank <= 3; rank++ {
+		facts := all[rank][0]
+		if told > 0 && rank != told {
+			continue
+		}
+		for side := int64(1); side <= 3; side++ {
+			f := proto.CloneOf(facts)
+			for i := range rank {
+				f.Shape[i] = side
+			}
+			a, err := t.augmented(h, f)
+			if err != nil {
+				if refusal(err) {
+					continue
+				}
+				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v to be planned, or refused with a reason", f.Shape), seen: words(err),
+					advice: "an error of the configuration (FieldError, ConfigError) tells the user which size is too small"}
+			}
+			if len(a.plan.Ranks) > 0 && !slices.Contains(a.plan.Ranks, uint32(rank)) {
+				continue
+			}
+			a.n = 4
+			if _, err := a.apply(count(a.n), how{}); err != nil {
+				var b *broken
+				if asBroken(err, &b) && b.paragraph == "3.5" {
+					return b
+				}
+				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v, which were planned, to be taken", f.Shape), seen: words(err), advice: "say no in the plan"}
+			}
+		}
+	}
+	return nil
+}
+
+// descriptors gives tensors that lie elsewhere than they may, or have another shape.
+func descriptors(t *trial) error {
+	a, err := t.typical(t.shared())
+	if err != nil {
+		return err
+	}
+	twists := map[string]func(r *protocol.ApplyRequest, in, out *ground){
+		"an output that ends after its arena": func(r *protocol.ApplyRequest, in, out *ground) {
+			r.Out.Offset = protocol.AlignUp(out.Size()) - protocol.Align
+		},
+		"an output far outside of its arena":            func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Offset = 1<<64 - 64 },
+		"an output in an arena that is not there":       func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Arena += 1000 },
+		"an output at an odd address":                   func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Offset += 4 },
+		"an output of another type":                     func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Dtype = protocol.DType_F64 },
+		"an output of a negative shape":                 func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Shape[1] = -r.Out.Shape[1] },
+		"an output of another shape than the plan says": func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Shape[1]++ },
+		"an output of fewer samples than enter":         func(r *protocol.ApplyRequest, in, out *ground) { r.Out.Shape[0]-- },
+		"an input that ends after its arena": func(r *protocol.ApplyRequest, in, out *ground) {
+			r.In.Offset = protocol.AlignUp(in.Size()) - protocol.Align
+		},
+		"an input of more samples than are named":    func(r *protocol.ApplyRequest, in, out *ground) { r.In.Shape[0]++ },
+		"an input of another shape than was planned": func(r *protocol.ApplyRequest, in, out *ground) { r.In.Shape[1]-- },
+		"no output": func(r *protocol.ApplyRequest, in, out *ground) { r.Out = nil },
+	}
+	if len(a.plan.Columns) > 0 {
+		twists["no column "+a.plan.Columns[0]] = func(r *protocol.ApplyRequest, in, out *ground) { r.Columns = nil }
+		twists["a column of fewer values than samples"] = func(r *protocol.ApplyRequest, in, out *ground) { r.Columns[0].Tensor.Shape[0]-- }
+	}
+	for _, name := range slices.Sorted(maps.Keys(twists)) {
+		_, err := a.apply(count(4), how{twist: twists[name]})
+		var b *broken
+		if asBroken(err, &b) {
+			b.seen += ", given " + name
+			return b
+		}
+		if err == nil {
+			return &broken{paragraph: "3.12", expected: "an error for " + name, seen: "an answer as if all were well"}
+		}
+		if strings.Contains(err.Error(), "context") && a.ctx.Err() != nil {
+			return err
+		}
+	}
+	if _, err := a.apply(count(4), how{}); err != nil {
+		return &broken{paragraph: "3.12", expected: "a good batch to be taken after bad ones", seen: words(err)}
+	}
+	return nil
+}
+
+// augmentationBatches is the pace of training: a batch after another through the same memory.
+func augmentationBatches(t *trial, h *home) (func(i int) error, int64, error) {
+	a, err := t.typical(h)
+	if err != nil {
+		return nil, 0, err
+	}
+	ref := t.ref()
+	p, err := h.Pipeline(t.ctx, []plugin.Ref{ref}, "a", a.facts)
+	if err != nil {
+		return nil, 0, err
+	}
+	if p.NeedsStatistics() {
+		p.SetStatistics(t.statistics(a.facts))
+	}
+	s, err := p.Slot(a.n)
+	if err != nil {
+		return nil, 0, err
+	}
+	copy(s.In, a.in)
+	copy(s.Samples, a.ids)
+	for name, c := range s.Columns {
+		copy(c, a.columns[name])
+	}
+	return func(i int) error { return p.Apply(t.ctx, s, a.n, 11, uint64(i)) }, int64(4 * len(a.in)), nil
+}
