@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/asterism-ssl/asterism"
 	"github.com/asterism-ssl/asterism/core/conformance"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
@@ -118,7 +119,7 @@ func (a *app) tested(ctx context.Context, name string) (p *registry.Plugin, from
 	}
 	remove = func() { os.RemoveAll(room) }
 	if from, err = filepath.Abs(name); err == nil {
-		p, err = registry.Build(ctx, name, filepath.Join(room, "plugin"))
+		p, err = registry.Build(ctx, name, filepath.Join(room, "plugin"), asterism.PythonSDK())
 	}
 	if err != nil {
 		remove()
