@@ -35,6 +35,10 @@ func TestImports(t *testing.T) {
 			return within("plugins/sdk") || within(strings.Join(strings.Split(from, "/")[:2], "/"))
 		case from == "registry":
 			return within("core/protocol") || within("core/fault")
+		case from == "registry/scaffold":
+			return within("core/fault")
+		case strings.HasPrefix(from, "registry/scaffold/"): // plugins to start from
+			return within("plugins/sdk")
 		case strings.HasPrefix(from, "schemas"):
 			return false
 		}

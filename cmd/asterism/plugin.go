@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	c := &cobra.Command{Use: "plugin", Short: "List plugins, show one, or serve those of this binary"}
+	c := &cobra.Command{Use: "plugin", Short: "List plugins, show one, begin one"}
 	list := &cobra.Command{
 		Use: "list", Short: "List the plugins and their components", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -94,7 +94,7 @@ func (a *app) pluginCommand() *cobra.Command {
 			return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("this binary has no plugin %q", args[0]), Do: "asterism plugin list shows those there are"}
 		},
 	}
-	c.AddCommand(list, info, serve, a.pluginTestCommand(), a.pluginHoldCommand())
+	c.AddCommand(list, info, serve, a.pluginNewCommand(), a.pluginTestCommand(), a.pluginHoldCommand())
 	return c
 }
 
