@@ -176,3 +176,13 @@ func (c *Checked) TapShape(t *protocol.Tap) []int64 {
 	}
 	return c.Graph.Outputs[t.Output].Shape
 }
+
+// NoArray refuses an array that a network does not have.
+func NoArray(a Array) error {
+	return &fault.Error{Op: "load weights", Kind: fault.Data, What: fmt.Sprintf("the network has no array %q", a.Name), Do: "give the weights of the same encoder and heads"}
+}
+
+// OtherShape refuses an array that has another shape in the network.
+func OtherShape(a Array, shape []int64) error {
+	return &fault.Error{Op: "load weights", Kind: fault.Data, What: fmt.Sprintf("the array %q has the shape %v and %d values, the network's has %v", a.Name, a.Shape, len(a.Data), shape), Do: "give the weights of the same encoder and heads"}
+}

@@ -27,7 +27,8 @@ const (
 	InInput                    // a sample that the caller gave
 	InForward                  // what a layer computes in a forward pass
 	InTapGradient              // a gradient that the caller gave at a tap
-	InBackward                 // what a layer computes in a backward pass
+	InBackward                 // what a layer computes in a backward pass; a network that cannot tell which names the parameter alone
+	InTap                      // what a tap holds, of a network that cannot tell in which layer that began
 )
 
 // String says it as a clause.
@@ -45,6 +46,13 @@ func (c *Culprit) String() string {
 		return fmt.Sprintf("in the forward pass of %s, %s is the first whose values are not finite", c.Pass, layer)
 	case InTapGradient:
 		return fmt.Sprintf("the gradient at the tap %s is not finite for sample %d of the batch, as it enters the backward pass of %s", c.Name, c.Sample+1, c.Pass)
+	}
+	const untold = "; in which layer that began the engine does not tell"
+	switch {
+	case c.Place == InTap:
+		return fmt.Sprintf("in the forward pass of %s, what the tap %s holds is the first that is not finite", c.Pass, c.Name) + untold
+	case c.Name == "":
+		return fmt.Sprintf("all that enters the backward passes is finite, and the gradient of %s is not", c.Parameter) + untold
 	}
 	what := "gradients are"
 	if c.Parameter != "" {

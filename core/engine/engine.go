@@ -33,6 +33,10 @@ const (
 // ErrPrecision is in the chain of an error of Cost or Compile that a precision is to blame for.
 var ErrPrecision = errors.New("it needs instructions that are not to be had")
 
+// ErrLost is in the chain of an error of a network whose state is gone, with the process that held it: the network is
+// there anew, and every call fails so until SetState has given it everything.
+var ErrLost = errors.New("the network's state is lost")
+
 // Program is what a network must compute, resolved: models instead of components.
 type Program struct {
 	Encoder *protocol.Model
@@ -67,6 +71,7 @@ func (b Beside) Of(batch int) int64 { return b.Fixed + int64(batch)*b.Sample }
 type Cost struct {
 	Parameters   int64 // trained values of the online network
 	Bytes        int64 // memory of weights, optimiser, gradients and activations together
+	Elsewhere    int64 // how much of it is memory of a device's own
 	ForwardFLOPs int64 // of one sample through the encoder
 	StepFLOPs    int64 // of one whole step: every pass, forward and backward
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // The plugins of the tests, built as a third party would build them.
-var misfit, liar string
+var misfit, liar, twinEngine string
 
 func TestMain(m *testing.M) {
 	misfit, liar = os.Getenv("TEST_MISFIT"), os.Getenv("TEST_LIAR")
@@ -32,13 +32,13 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", dir+"/", "./testdata/misfit", "./testdata/liar")
+		build := exec.Command("go", "build", "-o", dir+"/", "./testdata/misfit", "./testdata/liar", "./testdata/engine")
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "the plugins of the tests cannot be built:", err)
 			return 1
 		}
-		misfit, liar = filepath.Join(dir, "misfit"), filepath.Join(dir, "liar")
+		misfit, liar, twinEngine = filepath.Join(dir, "misfit"), filepath.Join(dir, "liar"), filepath.Join(dir, "engine")
 		return m.Run()
 	}())
 }

@@ -201,13 +201,14 @@ func (o *Objective) Loss(ctx context.Context, step uint64) (*protocol.LossAnswer
 		}
 	}
 	answer := &protocol.LossAnswer{}
-	begin := func(first bool) {
+	begin := func(first bool) error {
 		for _, g := range o.gradients {
 			clear(g)
 		}
 		if first && replayed {
 			o.replay.begin(step, o.in.Bytes())
 		}
+		return nil
 	}
 	if err := o.c.do(ctx, protocol.Objective_Loss_FullMethodName, o.request, answer, begin, func() { o.replay.open = false }); err != nil {
 		return nil, o.c.fault(ctx, o.c.ref, "Loss", err)

@@ -58,6 +58,16 @@ func size(method string, request any) (w work, units int, bulk bool) {
 		w.instance, units = r.Instance, int(r.Count)
 	case *protocol.LossRequest:
 		w.instance = r.Instance
+	case *protocol.ForwardRequest: // networks and instances have no number in common
+		w.instance, units = r.Network, int(r.Samples)
+	case *protocol.BackwardRequest:
+		w.instance = r.Network
+	case *protocol.StepRequest:
+		w.instance = r.Network
+	case *protocol.MomentumRequest:
+		w.instance = r.Network
+	case *protocol.ArraysRequest:
+		w.instance = r.Network
 	case *protocol.OpenRequest, *protocol.FitRequest, *protocol.PredictRequest, *protocol.ScoreRequest, *protocol.CompileRequest:
 		bulk = true
 	}

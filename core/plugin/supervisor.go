@@ -37,6 +37,7 @@ type supervisor struct {
 	encoder      protocol.EncoderClient
 	objective    protocol.ObjectiveClient
 	task         protocol.TaskClient
+	engine       protocol.EngineClient
 
 	now   atomic.Pointer[process] // the one that runs, or ended last
 	turn  sync.RWMutex            // held for reading by each attempt of a call, for writing while a process is started
@@ -69,6 +70,7 @@ func newSupervisor(h *Host, p *process) *supervisor {
 	s.life, s.end = context.WithCancel(context.Background())
 	s.control, s.dataset, s.augmentation = protocol.NewPluginClient(s), protocol.NewDatasetClient(s), protocol.NewAugmentationClient(s)
 	s.encoder, s.objective, s.task = protocol.NewEncoderClient(s), protocol.NewObjectiveClient(s), protocol.NewTaskClient(s)
+	s.engine = protocol.NewEngineClient(s)
 	return s
 }
 
@@ -90,15 +92,16 @@ func (s *supervisor) NewStream(context.Context, *grpc.StreamDesc, string, ...grp
 	return nil, status.Error(codes.Unimplemented, "the plugin contract has no streams")
 }
 
-// do makes a call, on as many processes as it takes. Begin is called before each attempt and done after the one that
-// succeeds, both while no process can be replaced: what they write, restore functions may read. They must not share memory
-// nor take it back.
-func (s *supervisor) do(ctx context.Context, method string, request, answer any, begin func(first bool), done func(), o ...grpc.CallOption) error {
+// do makes a call, on as many processes as it takes. Begin is called before each attempt, which its error calls off, and
+// done after the one that succeeds, both while no process can be replaced: what they write, restore functions may read.
+// They must not share memory nor take it back.
+func (s *supervisor) do(ctx context.Context, method string, request, answer any, begin func(first bool) error, done func(), o ...grpc.CallOption) error {
 	for first := true; ; first = false {
-		p, hung, err := s.attempt(ctx, method, request, answer, func() {
-			if begin != nil {
-				begin(first)
+		p, hung, err := s.attempt(ctx, method, request, answer, func() error {
+			if begin == nil {
+				return nil
 			}
+			return begin(first)
 		}, done, o...)
 		if err == nil {
 			return nil
@@ -117,10 +120,12 @@ func (s *supervisor) do(ctx context.Context, method string, request, answer any,
 }
 
 // attempt makes a call on the process that runs now. Hung is how long was waited for an answer that did not come.
-func (s *supervisor) attempt(ctx context.Context, method string, request, answer any, begin, done func(), o ...grpc.CallOption) (_ *process, hung time.Duration, _ error) {
+func (s *supervisor) attempt(ctx context.Context, method string, request, answer any, begin func() error, done func(), o ...grpc.CallOption) (_ *process, hung time.Duration, _ error) {
 	s.turn.RLock()
 	defer s.turn.RUnlock()
-	begin()
+	if err := begin(); err != nil {
+		return s.now.Load(), 0, err
+	}
 	limit := s.patience.limit(method, request)
 	limited, cancel := context.WithCancel(ctx) // not a deadline: the plugin would be told, and might answer to it first
 	defer cancel()

@@ -59,7 +59,13 @@ func fitting(e engine.Program, o engine.Options) (*plan, error) {
 		return nil, err
 	}
 	if have, known := availableMemory(); known && l.cost.Bytes+o.Beside.Of(o.Batch) > have {
-		return nil, short(e, o, l.cost.Bytes, have)
+		return nil, engine.Short(e, o, l.cost.Bytes, have, "are available", func(o engine.Options) (int64, error) {
+			l, err := planned(e, o)
+			if err != nil {
+				return 0, err
+			}
+			return l.cost.Bytes, nil
+		})
 	}
 	return l, nil
 }
@@ -88,52 +94,7 @@ func (native) Compile(e engine.Program, o engine.Options) (engine.Network, error
 	}
 	memory, err := takeMemory(l.total)
 	if err != nil {
-		return nil, &fault.Error{Op: "compile", Kind: fault.Resource, What: fmt.Sprintf("the network needs %s of memory and the system does not give it", size(l.cost.Bytes)), Err: err, Do: "choose a smaller batch or encoder"}
+		return nil, &fault.Error{Op: "compile", Kind: fault.Resource, What: fmt.Sprintf("the network needs %s of memory and the system does not give it", engine.Size(l.cost.Bytes)), Err: err, Do: "choose a smaller batch or encoder"}
 	}
 	return newNetwork(l, o, memory)
-}
-
-// short is the error for too little memory.
-func short(e engine.Program, o engine.Options, need, have int64) error {
-	step := 1
-	for _, pass := range e.Passes {
-		if o.Mode == engine.Train {
-			step = leastCommonMultiple(step, groupsOf(pass))
-		}
-	}
-	fits, limit := 0, o.Batch/step // in multiples of step; limit is known not to fit
-	for fits+1 < limit {
-		middle := (fits + limit) / 2
-		q := o
-		q.Batch = middle * step
-		if l, err := planned(e, q); err == nil && l.cost.Bytes+o.Beside.Of(q.Batch) <= have {
-			fits = middle
-		} else {
-			limit = middle
-		}
-	}
-	do := "choose a smaller encoder; no batch would fit"
-	if fits > 0 {
-		do = fmt.Sprintf("choose a batch of at most %d, or a smaller encoder", fits*step)
-	}
-	what := fmt.Sprintf("the network needs %s of memory for a batch of %d", size(need), o.Batch)
-	if beside := o.Beside.Of(o.Batch); beside > 0 {
-		what += fmt.Sprintf(" and what goes with it %s", size(beside))
-	}
-	return &fault.Error{Op: "compile", Kind: fault.Resource, Do: do, What: fmt.Sprintf("%s, and %s are available", what, size(have))}
-}
-
-func leastCommonMultiple(a, b int) int {
-	g, r := a, b
-	for r != 0 {
-		g, r = r, g%r
-	}
-	return a / g * b
-}
-
-func size(bytes int64) string {
-	if bytes >= 1<<30 {
-		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-	}
-	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }

@@ -202,10 +202,10 @@ func (n *network) set(arrays []engine.Array, all bool) error {
 	for _, a := range arrays {
 		s, ok := known[a.Name]
 		if !ok {
-			return &fault.Error{Op: "load weights", Kind: fault.Data, What: fmt.Sprintf("the network has no array %q", a.Name), Do: "give the weights of the same encoder and heads"}
+			return engine.NoArray(a)
 		}
 		if !slices.Equal(a.Shape, s.Shape) || len(a.Data) != s.size {
-			return &fault.Error{Op: "load weights", Kind: fault.Data, What: fmt.Sprintf("the array %q has the shape %v and %d values, the network's has %v", a.Name, a.Shape, len(a.Data), s.Shape), Do: "give the weights of the same encoder and heads"}
+			return engine.OtherShape(a, s.Shape)
 		}
 	}
 	for _, a := range arrays {
