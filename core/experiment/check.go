@@ -67,6 +67,8 @@ func (p path) kind() (protocol.Kind, bool) {
 		return protocol.Kind_AUGMENTATION, true
 	case len(s) == 1 && s[0] == "encoder":
 		return protocol.Kind_ENCODER, true
+	case len(s) == 1 && s[0] == "engine":
+		return protocol.Kind_ENGINE, true
 	case len(s) == 2 && s[0] == "train" && s[1] == "objective":
 		return protocol.Kind_OBJECTIVE, true
 	case len(s) == 2 && s[0] == "tasks", len(s) == 2 && s[0] == "train" && s[1] == "monitor":

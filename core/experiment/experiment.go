@@ -31,7 +31,8 @@ type Experiment struct {
 	Encoder Component
 	From    string // encoder.from: the run or the file whose weights the encoder starts with; empty: they are drawn
 	Train   Train
-	Tasks   []Task // sorted by name
+	Engine  *Component // what computes the networks; nil: the native engine
+	Tasks   []Task     // sorted by name
 
 	File     string // absolute path of the file that was read
 	Text     []byte // of it

@@ -43,6 +43,7 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		}
 		Views   map[string][]json.RawMessage
 		Encoder struct{ From string }
+		Engine  json.RawMessage
 		Train   struct {
 			Epochs, Batch     int
 			Optimizer         optimizer
@@ -98,6 +99,10 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		}
 	}
 	e.Encoder = component("encoder")
+	if doc.Engine != nil {
+		named := component("engine")
+		e.Engine = &named
+	}
 	t := doc.Train
 	e.Train = Train{Objective: component("train.objective"), Epochs: t.Epochs, Batch: t.Batch, Precision: t.Precision, CheckpointMinutes: t.CheckpointMinutes,
 		Optimizer: t.Optimizer.one(), Schedule: t.Schedule.one()}

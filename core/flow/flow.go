@@ -30,7 +30,7 @@ import (
 // Options say with what an experiment is run.
 type Options struct {
 	Host      *plugin.Host
-	Engine    engine.Engine
+	Engine    engine.Engine // of an experiment that names none
 	Cache     *stage.Cache
 	Runs      string                                 // folder of run directories
 	Revision  func(component string) string          // what stands for the component's code in a stage's key
@@ -303,6 +303,16 @@ func (f *Flow) component(c experiment.Component) map[string]any {
 	return map[string]any{"component": c.Name, "revision": f.Revision(c.Name), "config": c.Config}
 }
 
+// engineKey stands for the engine in a stage's key: another plugin's folder, configuration or device computes other bits.
+func (f *Flow) engineKey() any {
+	if f.x.Engine == nil {
+		return []any{f.Engine.Name(), f.Engine.Revision()}
+	}
+	key := f.component(*f.x.Engine)
+	key["device"] = f.Engine.Describe()
+	return key
+}
+
 func (f *Flow) components(cs []experiment.Component) []map[string]any {
 	parts := make([]map[string]any, len(cs))
 	for i, c := range cs {
@@ -359,6 +369,9 @@ func (f *Flow) componentNames() []string {
 		add(v...)
 	}
 	add(f.x.Encoder, f.x.Train.Objective)
+	if f.x.Engine != nil {
+		add(*f.x.Engine)
+	}
 	if m := f.x.Train.Monitor; m != nil {
 		add(*m)
 	}
