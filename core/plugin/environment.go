@@ -17,9 +17,10 @@ var passed = []string{
 	"ASTERISM_KERNEL", // results differ in their last bits between instruction sets: host and plugins use the same
 }
 
-// environment gives what a plugin sees: the host's variables that are passed, and over them the plugin's own.
+// environment gives what a plugin sees: the host's variables that are passed, and over them the plugin's own. Python is
+// told to leave no compiled files behind: a plugin's folder must stay what its digest says.
 func environment(own []string) []string {
-	var env []string
+	env := []string{"PYTHONDONTWRITEBYTECODE=1"}
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		if slices.ContainsFunc(passed, func(p string) bool {

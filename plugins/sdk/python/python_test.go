@@ -133,15 +133,18 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-func host(t *testing.T) (*plugin.Host, *logs) {
+func host(t *testing.T) (*plugin.Host, *logs) { return hostOf(t, "kinds") }
+
+// hostOf makes a host of a plugin of the tests.
+func hostOf(t *testing.T, name string, arguments ...string) (*plugin.Host, *logs) {
 	need(t)
 	l := &logs{}
-	script, err := filepath.Abs("testdata/kinds/plugin.py")
+	script, err := filepath.Abs("testdata/" + name + "/plugin.py")
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := plugin.NewHost(func(string) (plugin.Spec, error) {
-		return plugin.Spec{Name: "kinds", Version: "1.0.0", Command: []string{interpreter, script}}, nil
+		return plugin.Spec{Name: name, Version: "1.0.0", Command: append([]string{interpreter, script}, arguments...)}, nil
 	}, plugin.Options{Log: l, StartTimeout: time.Minute, Backoff: time.Millisecond})
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {

@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import os
-import signal
 import sys
 import threading
 
@@ -323,7 +322,6 @@ def run(name, version, components):
     server.start()
     print(f"1|{API}|unix|{path}|grpc", file=_process.stdout, flush=True)
     _process.stdout.close()
-    signal.signal(signal.SIGTERM, lambda *_: service.stopped.set())
     service.stopped.wait()
     server.stop(0.2).wait(1)  # a call that does not end is left
     sys.stdout.flush()
