@@ -245,11 +245,11 @@ func TestOtherKinds(t *testing.T) {
 	if rs[6].Bad == "" || rs[9].F32[15] != 9 || rs[9].Values[0].GetNumber() != 4.5 || !rs[9].Values[1].GetMissing() || rs[8].Values[1].GetText() != "even" {
 		t.Errorf("%+v", rs)
 	}
-	if r := must(d.ReadFile(background, "a/file")); r.ID != "a/file" || r.F32[0] != 42 {
+	if r := must(d.ReadFile(background, "object 42")); r.ID != "object 42" || r.F32[0] != 42 {
 		t.Errorf("%+v", r)
 	}
 	m := must(h.Encoder(background, ref("kinds.pool", "{}"), []int64{8, 8, 3}))
-	if m.Outputs["representation"] != "pool" || m.Layers[0].GetGlobalAveragePool() == nil {
+	if m.Outputs["representation"] != "pool" || m.Layers[1].GetGlobalAveragePool() == nil {
 		t.Errorf("%v", m)
 	}
 	o := must(h.Objective(background, ref("kinds.pull", "{}")))
