@@ -14,7 +14,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in the scri
 
 // TestMain lets the test binary be the command itself, also when the command starts itself again to serve a plugin.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
+	if len(os.Args) > 2 && os.Args[1] == "plugin" && (os.Args[2] == "serve" || os.Args[2] == "hold") {
 		os.Exit(Main())
 	}
 	testscript.Main(m, map[string]func(){
