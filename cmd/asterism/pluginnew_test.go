@@ -39,6 +39,7 @@ func TestScaffolds(t *testing.T) {
 	for _, language := range scaffold.Languages {
 		for _, kind := range scaffold.Kinds {
 			t.Run(language+"/"+kind, func(t *testing.T) {
+				t.Parallel()
 				if language == "python" {
 					needPython(t)
 				}
