@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"asterism":  func() { os.Exit(Main()) },
 		"badplugin": badplugin,
+		"acme":      acmePlugin,
 		"samebits":  sameRepresentations,
 	})
 }
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
+			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, ".data"))
 			e.Setenv("ASTERISM_CACHE", filepath.Join(e.WorkDir, ".cache", "asterism"))
 			e.Setenv("DATA", data)
 			e.Setenv("EXPERIMENTS", experiments)

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -26,7 +27,12 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 	if err != nil {
 		return nil, broken("", err)
 	}
-	e := &Experiment{File: abs, places: c.places}
+	e := &Experiment{File: abs, places: c.places, Plugins: c.used}
+	whole := tree.(map[string]any) // the language is a struct
+	delete(whole, "plugins")       // what is wished for is in the binary, or stands in what is used
+	if len(c.used) > 0 {
+		whole["plugins"] = c.used
+	}
 	if e.Resolved, err = canonical(tree); err != nil {
 		return nil, broken("", err)
 	}
@@ -124,6 +130,12 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		}
 		e.Tasks = append(e.Tasks, q)
 	}
+	for path := range c.configs {
+		e.components = append(e.components, component(path))
+	}
+	slices.SortFunc(e.components, func(a, b Component) int {
+		return cmp.Or(inFile(a.Where, b.Where), strings.Compare(a.Path, b.Path))
+	})
 	slices.SortFunc(e.Tasks, func(a, b Task) int { return strings.Compare(a.Name, b.Name) })
 	if err != nil {
 		return nil, err
