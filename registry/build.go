@@ -66,11 +66,7 @@ func Build(ctx context.Context, dir, into string, python fs.FS) (*Plugin, error)
 	if err := p.releasable(); err != nil {
 		return nil, err
 	}
-	if err := complete(p); err != nil {
-		return nil, err
-	}
-	p.Digest, err = digestOf(p.Dir, p.Name)
-	return p, err
+	return p, complete(p)
 }
 
 // buildGo compiles the module in dir.
