@@ -50,6 +50,16 @@ func fromQuaternion(x, y, z, w float64) matrix {
 	}
 }
 
+// spaced is m for vectors counted in voxels of this size.
+func (m matrix) spaced(size [3]float64) matrix {
+	for i := range 3 {
+		for j := range 3 {
+			m[i][j] *= size[j] / size[i]
+		}
+	}
+	return m
+}
+
 type rotate struct {
 	Axes      []int      `json:"axes"`
 	Degrees   float64    `json:"degrees"`
@@ -85,12 +95,7 @@ func (r rotate) Apply(s *sdk.Sample) error {
 			m = about((axis+3)%3, cos, sin).times(m)
 		}
 	}
-	for i := range 3 { // from voxels to lengths, and back
-		for j := range 3 {
-			m[i][j] *= r.Spacing[j] / r.Spacing[i]
-		}
-	}
-	resample(s.Out, s.In, s.Facts.Shape, m, r.Fill)
+	resample(s.Out, s.In, s.Facts.Shape, m.spaced(r.Spacing), r.Fill)
 	return nil
 }
 
