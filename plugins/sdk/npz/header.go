@@ -97,13 +97,13 @@ func typeOf(descr any, depth int) (Type, error) {
 
 // simple understands "<f4".
 func simple(descr string) (Type, error) {
+	if len(descr) > 1 && descr[1] == 'O' {
+		return Type{}, errors.New("it holds Python objects, which are not read")
+	}
 	if len(descr) < 3 || !strings.ContainsRune("<>|=", rune(descr[0])) {
 		return Type{}, fmt.Errorf("it holds values of the unknown type %q", clip(descr))
 	}
 	n, err := strconv.Atoi(descr[2:])
-	if descr[1] == 'O' {
-		return Type{}, errors.New("it holds Python objects, which are not read")
-	}
 	if err != nil || n < 0 || n > maxItem/4 || !strings.ContainsRune("uifbUSV", rune(descr[1])) {
 		return Type{}, fmt.Errorf("it holds values of the unknown type %q", clip(descr))
 	}
