@@ -66,7 +66,11 @@ func Build(ctx context.Context, dir, into string, python fs.FS) (*Plugin, error)
 	if err := p.releasable(); err != nil {
 		return nil, err
 	}
-	return p, complete(p)
+	if err := complete(p); err != nil {
+		return nil, err
+	}
+	p.Digest, err = digestOf(p.Dir, p.Name)
+	return p, err
 }
 
 // buildGo compiles the module in dir.

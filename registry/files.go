@@ -3,15 +3,18 @@ package registry
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/asterism-ssl/asterism/core/fault"
+	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // sumsFile lists the SHA-256 of every other file of a packed or installed plugin, as sha256sum does.
@@ -166,7 +169,7 @@ func (s sums) names() []string {
 	return names
 }
 
-// sumsOf reads every file of a folder but the list of sums itself.
+// sumsOf reads every file of a folder but the list of sums itself. What is no plain file has no sum.
 func sumsOf(dir string) (sums, error) {
 	s := sums{}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -174,8 +177,12 @@ func sumsOf(dir string) (sums, error) {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
-		if err != nil || name == sumsFile {
+		if err != nil || name == sumsFile && e.Type().IsRegular() {
 			return err
+		}
+		if !e.Type().IsRegular() {
+			s[filepath.ToSlash(name)] = ""
+			return nil
 		}
 		f, err := os.Open(path)
 		if err != nil {
@@ -193,4 +200,103 @@ func sumsOf(dir string) (sums, error) {
 		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's folder cannot be read", Err: err}
 	}
 	return s, nil
+}
+
+// written reads the list of sums of a folder.
+func written(dir string) (sums, error) {
+	file := filepath.Join(dir, sumsFile)
+	odd := func(format string, a ...any) error {
+		return &fault.Error{Kind: fault.Plugin, Where: file, What: fmt.Sprintf(format, a...), Do: "get the plugin again: asterism plugin pack writes the file"}
+	}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, odd("is missing: it lists the digests of all files")
+	}
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Resource, What: "the digests of a plugin cannot be read", Err: err}
+	}
+	s := sums{}
+	for line := range strings.Lines(string(text)) {
+		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		if !ok || !sumForm.MatchString(sum) || s[name] != "" {
+			return nil, odd("holds the line %q, where a digest and a name must be", strings.TrimSpace(line))
+		}
+		s[name] = sum
+	}
+	return s, nil
+}
+
+var sumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// changed names the files of a folder that are not as its list of sums says, each with what is wrong.
+func changed(dir string) (map[string]string, error) {
+	told, err := written(dir)
+	if err != nil {
+		return nil, err
+	}
+	is, err := sumsOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	wrong := map[string]string{}
+	for name, sum := range is {
+		switch {
+		case sum == "":
+			wrong[name] = "is not a plain file"
+		case told[name] == "":
+			wrong[name] = "is surplus: it is not in " + sumsFile
+		case told[name] != sum:
+			wrong[name] = "is not what it was: its digest differs from that in " + sumsFile
+		}
+	}
+	for name := range told {
+		if _, ok := is[name]; !ok {
+			wrong[name] = "is missing"
+		}
+	}
+	return wrong, nil
+}
+
+// filesOf lists the files of a folder, by slash-separated path, sorted.
+func filesOf(dir string) ([]string, error) {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		names = append(names, filepath.ToSlash(name))
+		return err
+	})
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's folder cannot be read", Err: err}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// digestOf is the digest of a plugin's folder: names and contents of all files, in the form of Go's module sums.
+func digestOf(dir, name string) (string, error) {
+	unreadable := func(err error) error {
+		return &fault.Error{Kind: fault.Resource, Plugin: name, What: "the plugin's folder cannot be read", Err: err}
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", unreadable(err)
+	}
+	names, err := filesOf(dir)
+	if err != nil {
+		return "", err
+	}
+	file := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	for _, n := range names {
+		if info, err := os.Stat(file(n)); err != nil || !info.Mode().IsRegular() { // of what a link leads to
+			return "", &fault.Error{Kind: fault.Plugin, Plugin: name, Where: file(n), What: "is not a file", Err: err, Do: "a plugin's folder holds plain files and folders: take it out"}
+		}
+	}
+	digest, err := dirhash.Hash1(names, func(n string) (io.ReadCloser, error) { return os.Open(file(n)) })
+	if err != nil {
+		return "", unreadable(err)
+	}
+	return digest, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -74,10 +75,16 @@ func TestBuiltinStartsThisBinary(t *testing.T) {
 	}
 }
 
+// stored makes the folder of a plugin that is installed below dir.
+func stored(t *testing.T, dir, name, version string) string {
+	t.Helper()
+	return install(t, dir, filepath.Join(name, version), strings.Replace(manifest(name), "2.1.0", version, 1))
+}
+
 func TestInstalledFolder(t *testing.T) {
 	dir := t.TempDir()
-	folder := install(t, dir, "acme-2.1.0", manifest("acme"))
-	r := open(t, registry.Options{Dirs: []string{filepath.Join(dir, "missing"), dir}})
+	folder := stored(t, dir, "acme", "2.1.0")
+	r := open(t, registry.Options{Folders: []registry.Folder{{Dir: filepath.Join(dir, "missing")}, {Dir: dir}}})
 	p, c, err := r.Component("acme.blur")
 	if err != nil {
 		t.Fatal(err)
@@ -88,25 +95,108 @@ func TestInstalledFolder(t *testing.T) {
 	if len(r.List()) != 3 || len(r.Problems()) != 0 {
 		t.Errorf("%d plugins, problems %v", len(r.List()), r.Problems())
 	}
+	digest := func(folders ...registry.Folder) string {
+		t.Helper()
+		p, err := open(t, registry.Options{Folders: folders}).Start("acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Digest
+	}
+	first := digest(registry.Folder{Dir: dir})
+	if !strings.HasPrefix(first, "h1:") || p.Digest != "" {
+		t.Errorf("digest %q of what is started, %q of what is looked up", first, p.Digest)
+	}
 	// A link to the folder is as good as the folder.
 	links := t.TempDir()
-	if err := os.Symlink(folder, filepath.Join(links, "acme")); err != nil {
+	if err := os.Mkdir(filepath.Join(links, "acme"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if q, err := open(t, registry.Options{Dirs: []string{links}}).Plugin("acme"); err != nil || q.Digest != p.Digest {
-		t.Errorf("through a link: digest %q, not %q (%v)", q.Digest, p.Digest, err)
+	if err := os.Symlink(folder, filepath.Join(links, "acme", "2.1.0")); err != nil {
+		t.Fatal(err)
 	}
-	// The digest follows the content.
-	if !strings.HasPrefix(p.Digest, "h1:") {
-		t.Errorf("digest %q", p.Digest)
+	if d := digest(registry.Folder{Dir: links}); d != first {
+		t.Errorf("through a link: digest %q, not %q", d, first)
 	}
+	// The digest follows the content of every file.
 	if err := os.WriteFile(filepath.Join(folder, "model.bin"), []byte("changed"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	q, err := open(t, registry.Options{Dirs: []string{dir}}).Plugin("acme")
-	if err != nil || q.Digest == p.Digest {
-		t.Errorf("the digest stayed %q after a file was added (%v)", q.Digest, err)
+	if d := digest(registry.Folder{Dir: dir}); d == first {
+		t.Errorf("the digest stayed %q after a file was added", d)
 	}
+	// What is no file has no digest, and is not waited for.
+	if err := syscall.Mkfifo(filepath.Join(folder, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = open(t, registry.Options{Folders: []registry.Folder{{Dir: dir}}}).Start("acme")
+	contains(t, err, fault.Plugin, "pipe", "is not a file")
+}
+
+func TestVersionsSideBySide(t *testing.T) {
+	user, project := t.TempDir(), t.TempDir()
+	for _, v := range []string{"1.2.0", "1.10.0", "1.9.3", "2.0.0-rc.1"} {
+		stored(t, user, "acme", v)
+	}
+	stored(t, user, "lens", "0.1.0-beta")
+	inProject := stored(t, project, "acme", "1.2.0")
+	r := open(t, registry.Options{Folders: []registry.Folder{{Dir: project, Project: true}, {Dir: user}}})
+	if p, err := r.Plugin("acme"); err != nil || p.Version != "1.10.0" {
+		t.Errorf("without a wish: %s (%v)", p.Version, err)
+	}
+	_, err := r.Plugin("lens")
+	contains(t, err, fault.Config, "before a release only: 0.1.0-beta", `plugins: lens: "0.1.0-beta"`)
+	for _, v := range []string{"2.0.0-rc.1", "1.9.3", "1.2.0"} {
+		if err := r.Want("acme", v); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := r.Plugin("acme"); err != nil || p.Version != v || (v == "1.2.0") != (p.Dir == inProject) {
+			t.Errorf("with a wish for %s: %s in %s (%v)", v, p.Version, p.Dir, err)
+		}
+	}
+	contains(t, r.Want("acme", "1.3.0"), fault.Config, "there is no acme 1.3.0: installed are 1.2.0, 1.9.3, 1.10.0, 2.0.0-rc.1", "looked in this binary, in "+project+", in "+user, "asterism plugin install")
+	contains(t, r.Want("sky", "9.0.0"), fault.Config, "there is no sky 9.0.0: the plugin is in this binary, in version 1.0.0")
+	contains(t, r.Want("acne", "1.0.0"), fault.Config, `there is no plugin "acne"`, "installed are acme 1.2.0, 1.9.3, 1.10.0, 2.0.0-rc.1; lens 0.1.0-beta, and", `did you mean "acme"`)
+	if err := r.Want("sky", "1.0.0"); err != nil {
+		t.Error(err)
+	}
+	if n := len(r.All()); n != 8 {
+		t.Errorf("%d plugins in all versions", n)
+	}
+}
+
+// What came with a project is started when the user has installed it, and what is there is still that.
+func TestPluginsOfAProjectAreNotTrusted(t *testing.T) {
+	dir := t.TempDir()
+	s := &registry.Store{Dir: filepath.Join(dir, "plugins"), Trusted: filepath.Join(dir, "trusted")}
+	folder := stored(t, s.Dir, "acme", "1.2.0")
+	if err := os.MkdirAll(filepath.Join(folder, "bin"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "bin", "x"), []byte("program"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	start := func() error {
+		_, err := open(t, registry.Options{Folders: []registry.Folder{{Dir: s.Dir, Project: true}}, Trusted: s.Trusted}).Start("acme")
+		return err
+	}
+	contains(t, start(), fault.Plugin, "came with the project", "it is not started", "asterism plugin install --project "+folder)
+	_, err := s.Install(t.Context(), folder, false)
+	contains(t, err, fault.Config, "another acme 1.2.0 is installed", "--force") // it is not as Build leaves it
+	p, err := s.Install(t.Context(), folder, true)
+	if err != nil || p.Dir != folder {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if err := start(); err != nil {
+		t.Error(err)
+	}
+	if p, err = s.Install(t.Context(), folder, false); err != nil || !p.Already {
+		t.Errorf("on itself: %+v, %v", p, err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "bin", "x"), []byte("another"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, start(), fault.Plugin, "it is not started")
 }
 
 func TestOverrideComesFirst(t *testing.T) {
@@ -123,10 +213,10 @@ func TestOverrideComesFirst(t *testing.T) {
 
 func TestUnknownNames(t *testing.T) {
 	dir := t.TempDir()
-	install(t, dir, "broken", `{"name": "lens"`)
-	r := open(t, registry.Options{Dirs: []string{dir}})
+	install(t, dir, "lens/1.0.0", `{"name": "lens"`)
+	r := open(t, registry.Options{Folders: []registry.Folder{{Dir: dir}}})
 	_, err := r.Plugin("resnte")
-	contains(t, err, fault.Config, `no plugin "resnte"`, "installed are resnet, sky", "in this binary, in "+dir, `did you mean "resnet"`, "broken/plugin.json: is not JSON")
+	contains(t, err, fault.Config, `no plugin "resnte"`, "installed are none, and in this binary resnet, sky; looked in this binary, in "+dir, `did you mean "resnet"`, "lens/1.0.0/plugin.json: is not JSON")
 	_, _, err = r.Component("sky.rotat")
 	contains(t, err, fault.Config, `no component "rotat"`, "sky.rotate, sky.noise", `did you mean "sky.rotate"`)
 	_, _, err = r.Component("rotate")
@@ -147,16 +237,22 @@ func TestBrokenFoldersAreNamedAndLeftOut(t *testing.T) {
 		"revision":  {strings.Replace(good, `"revision": 3`, `"revision": 0`, 1), "no revision"},
 		"schema":    {strings.Replace(good, "#Config", "#Settings", 1), "does not define #Config"},
 		"taken":     {manifest("sky"), "one in this binary already"},
+		"version":   {strings.Replace(good, "2.1.0", "2.1.1", 1), "describes acme 2.1.1 in the folder of acme 2.1.0"},
+		"platform":  {strings.Replace(good, `"name"`, `"platform": "plan9/386", "name"`, 1), "for plan9/386; this is "},
 		"component": {strings.Replace(good, `"blur"`, `"blur.x"`, 1), "component name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			install(t, dir, "p", c.text)
-			r := open(t, registry.Options{Dirs: []string{dir}})
+			folder := "acme/2.1.0"
+			if name == "taken" {
+				folder = "sky/2.1.0"
+			}
+			install(t, dir, folder, c.text)
+			r := open(t, registry.Options{Folders: []registry.Folder{{Dir: dir}}})
 			if len(r.List()) != 2 || len(r.Problems()) != 1 {
 				t.Fatalf("%d plugins, problems %v", len(r.List()), r.Problems())
 			}
-			contains(t, r.Problems()[0], fault.Plugin, c.says, filepath.Join(dir, "p", "plugin.json"))
+			contains(t, r.Problems()[0], fault.Plugin, c.says, filepath.Join(dir, folder, "plugin.json"))
 		})
 	}
 }

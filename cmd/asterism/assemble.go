@@ -18,7 +18,6 @@ import (
 	"github.com/asterism-ssl/asterism/core/flow"
 	"github.com/asterism-ssl/asterism/core/kernel"
 	"github.com/asterism-ssl/asterism/core/plugin"
-	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/core/run"
 	"github.com/asterism-ssl/asterism/core/stage"
 	"github.com/asterism-ssl/asterism/core/weights"
@@ -56,59 +55,6 @@ func self() (string, error) {
 	return os.Executable()
 }
 
-// installed opens the registry.
-func (a *app) installed() (*registry.Registry, error) {
-	var manifests []*protocol.Description
-	for _, p := range firstParty() {
-		manifests = append(manifests, p.Manifest())
-	}
-	self, err := self()
-	if err != nil {
-		return nil, err
-	}
-	o := registry.Options{Overrides: map[string]string{}}
-	for _, text := range a.overrides {
-		name, dir, ok := strings.Cut(text, "=")
-		if !ok || name == "" || dir == "" {
-			return nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--plugin %s is not NAME=DIR", text), Do: "write --plugin acme=./acme"}
-		}
-		o.Overrides[name] = dir
-	}
-	r, err := registry.Open(manifests, self, o)
-	if err != nil {
-		return nil, err
-	}
-	for name, dir := range o.Overrides {
-		fmt.Fprintf(a.err, "plugin %s is taken from %s, not from where it is installed\n", name, dir)
-	}
-	return r, nil
-}
-
-// schemas lets the experiment language look components up in the registry.
-type schemas struct{ r *registry.Registry }
-
-func (s schemas) Schema(name string) (experiment.Schema, bool) {
-	p, c, err := s.r.Component(name)
-	if err != nil {
-		return experiment.Schema{}, false
-	}
-	return schemaOf(p, c), true
-}
-
-func (s schemas) List() []experiment.Schema {
-	var all []experiment.Schema
-	for _, p := range s.r.List() {
-		for _, c := range p.Manifest.Components {
-			all = append(all, schemaOf(p, c))
-		}
-	}
-	return all
-}
-
-func schemaOf(p registry.Plugin, c *protocol.ComponentInfo) experiment.Schema {
-	return experiment.Schema{Name: p.Name + "." + c.Name, Kind: c.Kind, Text: c.Schema, Revision: c.Revision, Plugin: p.Name}
-}
-
 // experimentFlags are those of every verb that reads an experiment.
 type experimentFlags struct {
 	tags, sets []string
@@ -117,12 +63,28 @@ type experimentFlags struct {
 	text       []byte // instead of what the file holds
 }
 
-// load reads the experiment.
+// load reads an experiment, with the plugins of its project, and in the versions that it names or that are locked.
 func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *registry.Registry, error) {
-	r, err := a.installed()
+	r, err := a.installedFor(file, filepath.Dir(file))
 	if err != nil {
 		return nil, nil, err
 	}
+	x, err := a.read(file, f, r)
+	return x, r, err
+}
+
+// loadRun reads the experiment of a run, with the plugins that the run was made with.
+func (a *app) loadRun(dir string, f *experimentFlags) (*experiment.Experiment, *registry.Registry, error) {
+	r, err := a.installedForRun(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := a.read(filepath.Join(dir, run.ResolvedFile), f, r)
+	return x, r, err
+}
+
+// read reads an experiment with the plugins of a registry.
+func (a *app) read(file string, f *experimentFlags, r *registry.Registry) (*experiment.Experiment, error) {
 	encoderOf := func(from string) (string, json.RawMessage, error) {
 		path, err := weights.Find(a.runs, from)
 		if err != nil {
@@ -130,8 +92,8 @@ func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *re
 		}
 		return weights.EncoderOf(path)
 	}
-	x, err := experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}, EncoderOf: encoderOf, Text: f.text})
-	return x, r, err
+	missing := func(component string) error { _, _, err := r.Component(component); return err }
+	return experiment.Load(file, experiment.Options{Tags: f.tags, Sets: f.sets, Schemas: schemas{r}, Want: r.Want, Missing: missing, EncoderOf: encoderOf, Text: f.text})
 }
 
 // flow puts everything together that runs or plans an experiment; close ends the plugins.
@@ -148,6 +110,9 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	}
 	x, r, err := a.load(file, f)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := startable(x, r); err != nil {
 		return nil, nil, nil, err
 	}
 	cache, err := openCache()
@@ -178,7 +143,11 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 			if p.Builtin {
 				return strconv.Itoa(int(c.Revision))
 			}
-			return p.Digest
+			digest, err := r.Digest(p)
+			if err != nil {
+				return ""
+			}
+			return digest
 		},
 		Plugins: func(components []string) map[string]string {
 			versions := map[string]string{}
@@ -189,6 +158,7 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 			}
 			return versions
 		},
+		Lock: func(dir string) (map[string]string, error) { return lockRun(x, r, dir) },
 	})
 	return fl, x, func() error { defer progress.Close(); return host.Close() }, nil
 }
@@ -220,7 +190,7 @@ func newHost(r *registry.Registry, progress *run.Progress, threads int) (*plugin
 		o.Patience = plugin.Patience{First: d, Least: d, Bulk: d}
 	}
 	return plugin.NewHost(func(name string) (plugin.Spec, error) {
-		p, err := r.Plugin(name)
+		p, err := r.Start(name)
 		if err != nil {
 			return plugin.Spec{}, err
 		}

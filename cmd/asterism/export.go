@@ -48,7 +48,7 @@ the shape and bands of a sample, and views.eval. A file that is there already is
 			if _, err := os.Lstat(out); err == nil {
 				return &fault.Error{Kind: fault.Config, What: out + " is there already, and would be lost", Do: "name another file with --out, or remove that one"}
 			}
-			r, err := a.installed()
+			r, err := a.installedForRun(dir)
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ func main() { os.Exit(Main()) }
 
 // Main runs the command line and gives its exit status.
 func Main() int {
+	defer removeTemporary()
 	out := &output{to: os.Stdout}
 	a := &app{out: out, err: os.Stderr, json: slices.Contains(os.Args[1:], "--json")} // known before a wrong flag is met
 	err := a.root().ExecuteContext(context.Background())
@@ -54,6 +55,9 @@ func (o *output) Write(b []byte) (int, error) {
 func interruptible(c *cobra.Command, note func(string)) {
 	ctx, cancel := context.WithCancel(c.Context())
 	c.SetContext(ctx)
+	temporary.Lock()
+	temporary.asked = true
+	temporary.Unlock()
 	signals := make(chan os.Signal, 2)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
@@ -65,6 +69,7 @@ func interruptible(c *cobra.Command, note func(string)) {
 		note("stopping at the end of this step; press Ctrl-C again to stop at once")
 		cancel()
 		<-signals
+		removeTemporary()
 		os.Exit(fault.Cancelled.ExitCode())
 	}()
 }
@@ -84,7 +89,7 @@ type app struct {
 	out, err  io.Writer
 	json      bool
 	progress  string
-	overrides []string
+	overrides overrides
 	runs      string
 }
 
@@ -111,7 +116,7 @@ diverged, 75 interrupted and resumable, 130 interrupted.`,
 	flags := c.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "write results and errors as JSON")
 	flags.StringVar(&a.progress, "progress", "auto", "progress display: auto, bar, plain, json, none")
-	flags.StringArrayVar(&a.overrides, "plugin", nil, "use the plugin in a folder instead of the installed one, NAME=DIR")
+	flags.StringArrayVar(&a.overrides.given, "plugin", nil, "use the plugin in a folder, built or its author's, instead of the installed one: NAME=DIR")
 	flags.StringVar(&a.runs, "runs", "runs", "folder of run directories")
 	c.AddCommand(a.runCommand(), a.vetCommand(), a.planCommand(), a.viewsCommand(), a.curveCommand(), a.runsCommand(), a.reportCommand(), a.initCommand(), a.predictCommand(), a.searchCommand(), a.serveCommand(), a.exportCommand(), a.benchCommand(), a.pluginCommand(), a.schemaCommand(), a.storeCommand(), a.versionCommand())
 	wrapUsage(c)

@@ -14,12 +14,13 @@ var update = flag.Bool("update", false, "rewrite the expected output in the scri
 
 // TestMain lets the test binary be the command itself, also when the command starts itself again to serve a plugin.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
+	if len(os.Args) > 2 && os.Args[1] == "plugin" && (os.Args[2] == "serve" || os.Args[2] == "hold") {
 		os.Exit(Main())
 	}
 	testscript.Main(m, map[string]func(){
 		"asterism":  func() { os.Exit(Main()) },
 		"badplugin": badplugin,
+		"acme":      acmePlugin,
 		"samebits":  sameRepresentations,
 	})
 }
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
+			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, ".data"))
 			e.Setenv("ASTERISM_CACHE", filepath.Join(e.WorkDir, ".cache", "asterism"))
 			e.Setenv("DATA", data)
 			e.Setenv("EXPERIMENTS", experiments)

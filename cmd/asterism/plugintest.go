@@ -105,11 +105,11 @@ func (a *app) tested(ctx context.Context, name string) (p *registry.Plugin, from
 		if err != nil {
 			return nil, "", nil, err
 		}
-		found, err := r.Plugin(name)
+		found, err := r.Start(name)
 		if err == nil {
 			return &found, found.Dir, remove, nil
 		}
-		if !folder {
+		if !folder || r.Has(name) {
 			return nil, "", nil, err
 		}
 	}

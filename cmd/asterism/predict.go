@@ -196,13 +196,12 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 	if err != nil {
 		return nil, err
 	}
-	resolved := filepath.Join(dir, "resolved.json")
-	text, err := asUsed(resolved)
+	text, err := asUsed(filepath.Join(dir, run.ResolvedFile))
 	if err != nil {
 		return nil, trained.Damaged(dir, err)
 	}
 	if images != "" {
-		own, _, err := a.load(resolved, &experimentFlags{text: text})
+		own, _, err := a.loadRun(dir, &experimentFlags{text: text})
 		if err != nil {
 			return nil, err
 		}
@@ -212,8 +211,11 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 		}
 		sets = []string{set}
 	}
-	x, r, err := a.load(resolved, &experimentFlags{sets: sets, text: text})
+	x, r, err := a.loadRun(dir, &experimentFlags{sets: sets, text: text})
 	if err != nil {
+		return nil, err
+	}
+	if err := startable(x, r); err != nil {
 		return nil, err
 	}
 	u := &used{dir: dir, x: x, progress: run.NewProgress(a.err, a.progress)}

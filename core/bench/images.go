@@ -40,6 +40,9 @@ func (s *images) Shape(string) []int64 { return s.shape }
 // Start begins at a step.
 func (s *images) Start(from, _ int) { s.step = from }
 
+// Restart begins at another step.
+func (s *images) Restart(from, _ int) { s.step = from }
+
 // Next draws a batch.
 func (s *images) Next(ctx context.Context) (*train.Batch, error) {
 	for name, v := range s.batch.Views {

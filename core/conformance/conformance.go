@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	}
 	k := &kit{Options: o, ctx: ctx}
 	whole := &trial{kit: k, name: o.Spec.Name}
-	alive := k.run(whole, pluginChecks)
+	alive := k.run(whole, pluginChecks, true)
 	whole.close()
 	for _, c := range o.Spec.Manifest.Components {
 		if !alive {
@@ -135,8 +136,11 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 // component runs the checks of one component, in each of its cases.
 func (k *kit) component(c *protocol.ComponentInfo, cases []Case) {
 	first := &trial{kit: k, name: k.Spec.Name + "." + c.Name, info: c}
+	if !slices.ContainsFunc(slices.Concat(schemaChecks, componentChecks, kinds[c.Kind], lastChecks), func(one check) bool { return k.wants(first.name, one) }) {
+		return
+	}
 	defer first.close()
-	k.run(first, schemaChecks)
+	k.run(first, schemaChecks, false)
 	if len(cases) == 0 {
 		cases = []Case{{}}
 	}
@@ -145,21 +149,23 @@ func (k *kit) component(c *protocol.ComponentInfo, cases []Case) {
 		if len(cases) > 1 {
 			t.number = i + 1
 		}
-		_ = k.run(t, componentChecks) && k.run(t, kinds[c.Kind]) && k.run(t, lastChecks)
+		_ = k.run(t, componentChecks, true) && k.run(t, kinds[c.Kind], true) && k.run(t, lastChecks, false)
 		t.close()
 	}
 }
 
-// run runs checks one after another. It says whether the first of them left anything to check.
-func (k *kit) run(t *trial, checks []check) bool {
-	alive := true
+// wants says whether a check was asked for.
+func (k *kit) wants(name string, c check) bool {
+	return k.Match == nil || k.Match.MatchString(Result{Component: name, Check: c.name}.Name())
+}
+
+// run runs checks one after another. With gate, the first says whether there is anything for the others to look at, which
+// is what run answers.
+func (k *kit) run(t *trial, checks []check, gate bool) bool {
 	for i, c := range checks {
-		if k.ctx.Err() != nil {
-			return false
-		}
 		r := Result{Component: t.name, Case: t.number, Check: c.name}
-		wanted := k.Match == nil || k.Match.MatchString(r.Name())
-		if !wanted && i > 0 {
+		wanted, gating := k.wants(t.name, c), gate && i == 0
+		if !wanted && !gating {
 			continue
 		}
 		if wanted && k.Begin != nil {
@@ -171,9 +177,6 @@ func (k *kit) run(t *trial, checks []check) bool {
 		if k.ctx.Err() != nil {
 			return false
 		}
-		if i == 0 && err != nil {
-			alive = false
-		}
 		if !wanted && err == nil {
 			continue
 		}
@@ -181,11 +184,11 @@ func (k *kit) run(t *trial, checks []check) bool {
 		if k.Report != nil {
 			k.Report(r)
 		}
-		if !alive {
+		if gating && err != nil {
 			return false // the others would say the same again
 		}
 	}
-	return alive
+	return k.ctx.Err() == nil
 }
 
 // judge fills a result in and counts it.

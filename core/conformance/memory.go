@@ -20,8 +20,17 @@ type ground struct {
 
 const guard = 4096 // bytes before and after each tensor
 
+// canaries is what stands in guards, over and over.
+var canaries = func() []byte {
+	b := make([]byte, 1<<16)
+	for i := range b {
+		b[i] = byte(i*31 + i>>8 + 7)
+	}
+	return b
+}()
+
 // canary is what stands at a place of a guard.
-func canary(i int) byte { return byte(i*31 + i>>8 + 7) }
+func canary(i int) byte { return canaries[i%len(canaries)] }
 
 // place makes room for a tensor; its arena is known after share.
 func (g *ground) place(name string, d protocol.DType, shape ...int64) (*protocol.Tensor, error) {
@@ -42,8 +51,8 @@ func (g *ground) share(ctx context.Context, d plugin.Direct) error {
 	if g.Arena, err = protocol.NewArena(g.layout.Size(), protocol.PluginWrites); err != nil {
 		return err
 	}
-	for i := range g.Bytes() {
-		g.Bytes()[i] = canary(i)
+	for i := 0; i < len(g.Bytes()); i += len(canaries) {
+		copy(g.Bytes()[i:], canaries)
 	}
 	if g.id, err = d.Share(ctx, g.Arena); err != nil {
 		g.Arena.Close()

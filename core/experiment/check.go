@@ -17,17 +17,21 @@ import (
 // A checker compares what a file says with what its schema allows, field by field, and collects every fault. The
 // evaluator decides about single values; the words, the positions and the completeness are ours.
 type checker struct {
-	ctx     *cue.Context
-	file    string
-	schemas Schemas
-	tags    []tag
-	whole   cue.Value         // the file and the language together: what the file leaves to defaults is known here
-	inside  string            // the component whose configuration is being checked
-	weights bool              // an encoder may be named by its weights alone
-	blank   map[string]bool   // positions of fields that could not be evaluated: said already
-	places  map[string]string // path → position
-	configs map[string]config // path → the configuration of each component
-	faults  faults
+	ctx      *cue.Context
+	file     string
+	schemas  Schemas
+	tags     []tag
+	whole    cue.Value         // the file and the language together: what the file leaves to defaults is known here
+	inside   string            // the component whose configuration is being checked
+	weights  bool              // an encoder may be named by its weights alone
+	blank    map[string]bool   // positions of fields that could not be evaluated: said already
+	places   map[string]string // path → position
+	configs  map[string]config // path → the configuration of each component
+	used     map[string]string // plugin that is not in the binary → version
+	unwanted map[string]bool   // plugins that are not there as the file wants them: said already
+	missing  func(component string) error
+	said     map[string]bool // what of components that are not there
+	faults   faults
 }
 
 // config is a component with its configuration, schema applied.
@@ -67,6 +71,8 @@ func (p path) kind() (protocol.Kind, bool) {
 		return protocol.Kind_AUGMENTATION, true
 	case len(s) == 1 && s[0] == "encoder":
 		return protocol.Kind_ENCODER, true
+	case len(s) == 1 && s[0] == "engine":
+		return protocol.Kind_ENGINE, true
 	case len(s) == 2 && s[0] == "train" && s[1] == "objective":
 		return protocol.Kind_OBJECTIVE, true
 	case len(s) == 2 && s[0] == "tasks", len(s) == 2 && s[0] == "train" && s[1] == "monitor":

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -118,6 +119,30 @@ func (c *checker) component(names []string, given map[string]cue.Value, kind pro
 	}
 }
 
+// notThere reports a component that cannot be had.
+func (c *checker) notThere(name string, kind protocol.Kind, p path, at string) {
+	if plugin, _, _ := strings.Cut(name, "."); c.unwanted[plugin] {
+		return
+	}
+	advice := c.advise(name, kind)
+	if c.missing != nil {
+		if f, ok := errors.AsType[*fault.Error](c.missing(name)); ok {
+			f := *f
+			if c.said[f.What] {
+				return // of another component of the same plugin
+			}
+			c.said[f.What] = true
+			f.Where, f.Path, f.Plugin = at, p.String(), name
+			if f.Do == "" || f.Kind == fault.Config && strings.HasPrefix(advice, "did you mean") {
+				f.Do = advice
+			}
+			c.faults.add(&f)
+			return
+		}
+	}
+	c.fault(p, at, fmt.Sprintf("no installed plugin has a component %q", name), advice)
+}
+
 func (c *checker) configuration(name string, g cue.Value, kind protocol.Kind, p path, at string) {
 	if w := where(g.Pos()); w != "" {
 		at = w
@@ -128,8 +153,11 @@ func (c *checker) configuration(name string, g cue.Value, kind protocol.Kind, p 
 		schema, ok = c.schemas.Schema(name)
 	}
 	if !ok {
-		c.fault(p, at, fmt.Sprintf("no installed plugin has a component %q", name), c.advise(name, kind))
+		c.notThere(name, kind, p, at)
 		return
+	}
+	if schema.Version != "" {
+		c.used[schema.Plugin] = schema.Version
 	}
 	if schema.Kind != kind {
 		c.fault(p, at, fmt.Sprintf("%q is %s: this must be %s", name, article(schema.Kind), article(kind)), c.advise("", kind))

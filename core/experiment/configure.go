@@ -20,7 +20,7 @@ func Configure(installed Schemas, kind protocol.Kind, name, text string) (Compon
 		l.add(&fault.Error{Plugin: name, What: text + " cannot be read as a configuration", Err: err, Do: "write CUE, such as {size: 48}"})
 		return Component{}, fault.List(l)
 	}
-	c := &checker{ctx: ctx, schemas: installed, whole: ctx.CompileString("{}"), places: map[string]string{}, configs: map[string]config{}}
+	c := &checker{ctx: ctx, schemas: installed, whole: ctx.CompileString("{}"), places: map[string]string{}, configs: map[string]config{}, used: map[string]string{}}
 	c.component([]string{name}, map[string]cue.Value{name: given}, kind, path{}, "")
 	if len(c.faults) > 0 {
 		return Component{}, c.faults.sorted("")

@@ -31,14 +31,20 @@ type Experiment struct {
 	Encoder Component
 	From    string // encoder.from: the run or the file whose weights the encoder starts with; empty: they are drawn
 	Train   Train
-	Tasks   []Task // sorted by name
+	Engine  *Component        // what computes the networks; nil: the native engine
+	Tasks   []Task            // sorted by name
+	Plugins map[string]string // name → version, of those used that are not in the binary
 
 	File     string // absolute path of the file that was read
 	Text     []byte // of it
 	Resolved []byte // canonical JSON of the whole, defaults included: equal experiments have equal bytes
 
-	places map[string]string // path → position
+	places     map[string]string // path → position
+	components []Component
 }
+
+// Components gives every component that the experiment names, in the order of the file.
+func (e *Experiment) Components() []Component { return e.components }
 
 // Component is a component as an experiment names it.
 type Component struct {
@@ -119,6 +125,13 @@ type Options struct {
 	Schemas Schemas  // the installed components
 	Text    []byte   // read instead of the file, which messages name all the same
 
+	// Want has a plugin taken in the version that the experiment names, before its components are looked up. Nil: whatever
+	// is named will do.
+	Want func(plugin, version string) error
+
+	// Missing says why there is no component of a name. Nil: nobody knows more than that.
+	Missing func(component string) error
+
 	// EncoderOf says of which encoder the weights are that encoder.from names, for a file that does not. Nil: it must.
 	EncoderOf func(from string) (component string, config json.RawMessage, err error)
 }
@@ -138,6 +151,7 @@ type Schema struct {
 	Text     string // CUE text that defines #Config
 	Revision uint32
 	Plugin   string // "sky"
+	Version  string // of the plugin; empty for one in the binary, which comes with it
 }
 
 // Load reads and checks an experiment. Its error is a fault.List with everything that is wrong, in the order of the file.
@@ -174,6 +188,8 @@ func Load(file string, o Options) (e *Experiment, err error) {
 		}
 		given, broken = evaluate(ctx, syntax, abs)
 	}
+	refused, unwanted := wanted(given, file, o.Want)
+	l = append(l, refused...)
 	given, unnamed := withEncoder(ctx, file, given, o.EncoderOf)
 	if unnamed != nil {
 		l.add(unnamed)
@@ -182,7 +198,7 @@ func Load(file string, o Options) (e *Experiment, err error) {
 	if err := language.Err(); err != nil {
 		return nil, fault.List{{Op: "vet", Kind: fault.Internal, What: "the schema of experiments does not compile", Err: err}}
 	}
-	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, weights: o.EncoderOf != nil, tags: syntax.tags, whole: given.Unify(language), blank: blank, places: map[string]string{}, configs: map[string]config{}, faults: l}
+	c := &checker{ctx: ctx, file: file, schemas: o.Schemas, weights: o.EncoderOf != nil, tags: syntax.tags, whole: given.Unify(language), blank: blank, places: map[string]string{}, configs: map[string]config{}, used: map[string]string{}, unwanted: unwanted, missing: o.Missing, said: map[string]bool{}, faults: l}
 	c.check(language, given, syntax.begins())
 	if len(c.faults) > 0 {
 		return nil, c.faults.sorted(file)

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,38 +15,37 @@ import (
 type faults fault.List
 
 func (l *faults) add(e *fault.Error) {
-	e.Op, e.Kind = "vet", fault.Config
+	e.Op = "vet"
+	if e.Kind != fault.Plugin { // an installed plugin is not what it should be: no matter of the file
+		e.Kind = fault.Config
+	}
 	*l = append(*l, e)
 }
 
 // sorted orders faults by position, those of file first and those of the command line last, and drops repetitions.
 func (l faults) sorted(file string) error {
-	rank := func(where string) (int, string, int, int) {
-		name, line, column := splitWhere(where)
+	rank := func(where string) int {
+		name, _, _ := splitWhere(where)
 		switch {
 		case name == file:
-			return 0, name, line, column
+			return 0
 		case strings.HasPrefix(where, "-"):
-			return 2, name, line, column
+			return 2
 		}
-		return 1, name, line, column
+		return 1
 	}
 	slices.SortStableFunc(l, func(a, b *fault.Error) int {
-		ar, an, al, ac := rank(a.Where)
-		br, bn, bl, bc := rank(b.Where)
-		if ar != br {
-			return ar - br
-		}
-		if n := strings.Compare(an, bn); n != 0 {
-			return n
-		}
-		if al != bl {
-			return al - bl
-		}
-		return ac - bc
+		return cmp.Or(rank(a.Where)-rank(b.Where), inFile(a.Where, b.Where))
 	})
 	l = slices.CompactFunc(l, func(a, b *fault.Error) bool { return a.Error() == b.Error() })
 	return fault.List(l)
+}
+
+// inFile orders places: by file, line and column.
+func inFile(a, b string) int {
+	an, al, ac := splitWhere(a)
+	bn, bl, bc := splitWhere(b)
+	return cmp.Or(strings.Compare(an, bn), al-bl, ac-bc)
 }
 
 // splitWhere takes file:line:column apart.

@@ -43,6 +43,10 @@ func vet() {
 		}
 	}
 	o.Schemas, o.EncoderOf = fakes, encoderOf
+	if os.Getenv("ACME") != "" {
+		acme := &versions{fakeSchemas: fakes, acme: "1.3.0"}
+		o.Schemas, o.Want, o.Missing = acme, acme.want, acme.why
+	}
 	e, err := Load(files[0], o)
 	if err != nil {
 		fault.Print(os.Stderr, err)
@@ -96,6 +100,41 @@ func (f fakeSchemas) Schema(name string) (Schema, bool) {
 		}
 	}
 	return Schema{}, false
+}
+
+// versions is that set with a plugin of a third party beside it, in two versions.
+type versions struct {
+	fakeSchemas
+	acme string
+}
+
+func (v *versions) Schema(name string) (Schema, bool) {
+	if name == "acme.blur" {
+		s := fake(name, protocol.Kind_AUGMENTATION, "#Config: {}")
+		s.Version = v.acme
+		return s, true
+	}
+	return v.fakeSchemas.Schema(name)
+}
+
+func (v *versions) want(plugin, version string) error {
+	switch {
+	case plugin == "acme" && version == "1.2.0", plugin == "acme" && version == "1.3.0":
+		v.acme = version
+	case plugin == "acme":
+		return &fault.Error{Kind: fault.Config, Plugin: plugin, What: "there is no acme " + version, Do: "install it"}
+	case plugin != "sky":
+		return v.why(plugin + ".x")
+	}
+	return nil
+}
+
+func (v *versions) why(component string) error {
+	plugin, _, _ := strings.Cut(component, ".")
+	if plugin == "lens" {
+		return &fault.Error{Kind: fault.Plugin, What: "the plugin lens is not the one that is locked", Do: "lock it anew"}
+	}
+	return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("there is no plugin %q", plugin)}
 }
 
 func fake(name string, kind protocol.Kind, text string) Schema {

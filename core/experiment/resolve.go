@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -26,7 +27,12 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 	if err != nil {
 		return nil, broken("", err)
 	}
-	e := &Experiment{File: abs, places: c.places}
+	e := &Experiment{File: abs, places: c.places, Plugins: c.used}
+	whole := tree.(map[string]any) // the language is a struct
+	delete(whole, "plugins")       // what is wished for is in the binary, or stands in what is used
+	if len(c.used) > 0 {
+		whole["plugins"] = c.used
+	}
 	if e.Resolved, err = canonical(tree); err != nil {
 		return nil, broken("", err)
 	}
@@ -43,6 +49,7 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		}
 		Views   map[string][]json.RawMessage
 		Encoder struct{ From string }
+		Engine  json.RawMessage
 		Train   struct {
 			Epochs, Batch     int
 			Optimizer         optimizer
@@ -98,6 +105,10 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		}
 	}
 	e.Encoder = component("encoder")
+	if doc.Engine != nil {
+		named := component("engine")
+		e.Engine = &named
+	}
 	t := doc.Train
 	e.Train = Train{Objective: component("train.objective"), Epochs: t.Epochs, Batch: t.Batch, Precision: t.Precision, CheckpointMinutes: t.CheckpointMinutes,
 		Optimizer: t.Optimizer.one(), Schedule: t.Schedule.one()}
@@ -119,6 +130,12 @@ func (c *checker) resolve(abs string) (*Experiment, error) {
 		}
 		e.Tasks = append(e.Tasks, q)
 	}
+	for path := range c.configs {
+		e.components = append(e.components, component(path))
+	}
+	slices.SortFunc(e.components, func(a, b Component) int {
+		return cmp.Or(inFile(a.Where, b.Where), strings.Compare(a.Path, b.Path))
+	})
 	slices.SortFunc(e.Tasks, func(a, b Task) int { return strings.Compare(a.Name, b.Name) })
 	if err != nil {
 		return nil, err

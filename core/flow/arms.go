@@ -206,7 +206,7 @@ func (f *Flow) taught(ctx context.Context, w *work, q *question, answered string
 			for draw := range q.draws(labels) {
 				rows := f.draw(w, q, labels, draw)
 				parts := map[string]any{
-					"revision": []int{armRevision, trainRevision, embedRevision}, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
+					"revision": []int{armRevision, trainRevision, embedRevision}, "engine": f.engineKey(), "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 					"views": f.pipelines(append(views, "eval")), "statistics": f.statistics(w, append(views, "eval")...), "encoder": encoder, "how": f.finetuneKey(q.task),
 					"asked": q.labels, "judge": q.task.Judge, "labels": labels, "draw": draw, "arm": name,
 				}

@@ -53,7 +53,7 @@ func (f *Flow) represent(ctx context.Context, w *work, name, what string, source
 		return arm{}, err
 	}
 	from := recipe{"embed", map[string]any{
-		"revision": embedRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "source": source,
+		"revision": embedRevision, "engine": f.engineKey(), "data": w.digest, "source": source,
 		"views": f.components(f.x.Views["eval"]), "statistics": f.statistics(w, "eval"), "encoder": encoder,
 	}}
 	r, err := f.stage(ctx, name, what, from, func(ctx context.Context, dir string) error {

@@ -30,16 +30,17 @@ import (
 // Options say with what an experiment is run.
 type Options struct {
 	Host      *plugin.Host
-	Engine    engine.Engine
+	Engine    engine.Engine // of an experiment that names none
 	Cache     *stage.Cache
-	Runs      string                                 // folder of run directories
-	Revision  func(component string) string          // what stands for the component's code in a stage's key
-	Progress  *run.Progress                          // nil: silent
-	Version   string                                 // of asterism
-	Plugins   func(names []string) map[string]string // versions, for the manifest
-	Fresh     bool                                   // make every stage anew
-	Threads   int                                    // 0: all processors
-	StopAfter int                                    // of training: see train.Job
+	Runs      string                                      // folder of run directories
+	Revision  func(component string) string               // what stands for the component's code in a stage's key
+	Progress  *run.Progress                               // nil: silent
+	Version   string                                      // of asterism
+	Plugins   func(names []string) map[string]string      // versions, for the manifest
+	Lock      func(dir string) (map[string]string, error) // leaves in a run's directory what holds fast its plugins, and gives their digests; may be nil
+	Fresh     bool                                        // make every stage anew
+	Threads   int                                         // 0: all processors
+	StopAfter int                                         // of training: see train.Job
 }
 
 // Flow is one experiment on its way.
@@ -123,10 +124,15 @@ func (f *Flow) begin() error {
 		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.computes().String()},
 		Plugins: f.Plugins(f.componentNames()),
 	}
+	if f.Lock != nil {
+		if f.dir.Manifest.Digests, err = f.Lock(f.dir.Path); err != nil {
+			return err
+		}
+	}
 	if err := run.WriteFile(f.dir.File("experiment.cue"), f.x.Text); err != nil {
 		return err
 	}
-	if err := run.WriteFile(f.dir.File("resolved.json"), f.x.Resolved); err != nil {
+	if err := run.WriteFile(f.dir.File(run.ResolvedFile), f.x.Resolved); err != nil {
 		return err
 	}
 	if err := run.WriteJSON(f.dir.File("plan.json"), f.plan.public); err != nil {
@@ -303,6 +309,16 @@ func (f *Flow) component(c experiment.Component) map[string]any {
 	return map[string]any{"component": c.Name, "revision": f.Revision(c.Name), "config": c.Config}
 }
 
+// engineKey stands for the engine in a stage's key: another plugin's folder, configuration or device computes other bits.
+func (f *Flow) engineKey() any {
+	if f.x.Engine == nil {
+		return []any{f.Engine.Name(), f.Engine.Revision()}
+	}
+	key := f.component(*f.x.Engine)
+	key["device"] = f.Engine.Describe()
+	return key
+}
+
 func (f *Flow) components(cs []experiment.Component) []map[string]any {
 	parts := make([]map[string]any, len(cs))
 	for i, c := range cs {
@@ -359,6 +375,9 @@ func (f *Flow) componentNames() []string {
 		add(v...)
 	}
 	add(f.x.Encoder, f.x.Train.Objective)
+	if f.x.Engine != nil {
+		add(*f.x.Engine)
+	}
 	if m := f.x.Train.Monitor; m != nil {
 		add(*m)
 	}

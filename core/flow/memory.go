@@ -21,6 +21,7 @@ type room struct {
 	state      int64 // of the objective, with the copy for a checkpoint
 	checkpoint int64 // the copy of the network's state that is written
 	looking    int64 // the network that looks at what is learned after an epoch
+	held       int64 // the state from which a training goes on when its engine has ended
 }
 
 // trainingMemory adds up what is known once the objective has given its program for a batch.
@@ -58,7 +59,7 @@ func (p *resolved) trainingMemory(program *protocol.Program, batch int) room {
 
 // beside is what an engine must leave room for.
 func (m room) beside() engine.Beside {
-	return engine.Beside{Fixed: m.state + m.checkpoint + m.looking + programsBytes, Sample: m.sample + m.loss}
+	return engine.Beside{Fixed: m.state + m.checkpoint + m.looking + m.held + programsBytes, Sample: m.sample + m.loss}
 }
 
 // describe gives the sum and its parts, those that are not nothing, in MiB.
@@ -69,7 +70,7 @@ func (m room) describe(network int64, batch int) string {
 	for _, part := range []struct {
 		name  string
 		bytes int64
-	}{{"network", network}, {"batches", n * m.sample}, {"objective", n*m.loss + m.state}, {"checkpoint", m.checkpoint}, {"looking at what is learned", m.looking}, {"program and plugins about", programsBytes}} {
+	}{{"network", network}, {"batches", n * m.sample}, {"objective", n*m.loss + m.state}, {"checkpoint", m.checkpoint}, {"looking at what is learned", m.looking}, {"state held against a crash of the engine", m.held}, {"program and plugins about", programsBytes}} {
 		if size := mib(part.bytes); size > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", part.name, size))
 		}

@@ -36,7 +36,8 @@ type resolved struct {
 	memory     room
 	objective  *plugin.Objective
 	program    *protocol.Program // as far as headers tell: the training plans again with the labels read
-	monitor    *plugin.Task      // nil: none
+	engine     <-chan startedEngine
+	monitor    *plugin.Task // nil: none
 	tasks      []*plugin.Task
 	finetune   map[string]*protocol.Program // by task, as far as headers tell
 }
@@ -47,7 +48,8 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 		return f.plan.public, nil
 	}
 	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, finetune: map[string]*protocol.Program{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name, Epochs: f.x.Train.Epochs}}
-	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planObjective, f.planMonitor, f.planTasks} {
+	p.engine = f.startEngine(ctx)
+	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planEngine, f.planObjective, f.planMonitor, f.planTasks} {
 		if err := step(ctx, p); err != nil {
 			return nil, f.locate(err)
 		}
@@ -154,10 +156,13 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 		p.public.Heads = append(p.public.Heads, run.PlanNetwork{Name: h.Name, Parameters: graph.Parameters(), FLOPs: graph.FLOPs(), Output: graph.Outputs["out"].Shape})
 	}
 	p.memory = p.trainingMemory(program, f.x.Train.Batch)
+	if f.x.Engine != nil {
+		p.memory.held = p.memory.checkpoint + int64(program.StateBytes)
+	}
 	looking, err := f.Engine.Cost(InferenceProgram(p.eval), f.evalOptions(p))
 	var cost engine.Cost
 	if err == nil {
-		p.memory.looking = looking.Bytes
+		p.memory.looking = looking.Bytes - looking.Elsewhere
 		cost, err = f.Engine.Cost(f.engineProgram(p, program), f.trainOptions(p, f.x.Train.Batch))
 	}
 	switch {
@@ -180,7 +185,10 @@ func (f *Flow) planObjective(ctx context.Context, p *resolved) error {
 	fact("steps", "about %d (%d %s of %d)", perEpoch*f.x.Train.Epochs, f.x.Train.Epochs, epochs, perEpoch)
 	fact("trained parameters", "%d", cost.Parameters)
 	fact("work of a step", "%.1f GFLOP", float64(cost.StepFLOPs)/1e9)
-	fact("memory of training", "%s", p.memory.describe(cost.Bytes, f.x.Train.Batch))
+	fact("memory of training", "%s", p.memory.describe(cost.Bytes-cost.Elsewhere, f.x.Train.Batch))
+	if cost.Elsewhere > 0 {
+		fact("memory of the engine", "about %d MiB of its own", mib(cost.Elsewhere))
+	}
 	fact("stored data", "about %d MiB, in memory as far as there is room", mib(p.dataBytes()))
 	fact("precision", "%s", f.x.Train.Precision)
 	fact("engine", "%s, %d threads", f.computes(), f.threads())

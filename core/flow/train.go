@@ -47,7 +47,7 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	}
 	t := f.x.Train
 	parts := map[string]any{
-		"revision": trainRevision, "engine": []any{f.Engine.Name(), f.Engine.Revision()}, "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
+		"revision": trainRevision, "engine": f.engineKey(), "data": w.digest, "split": f.x.Data.Split, "seed": f.x.Seed,
 		"views": f.pipelines(f.learnedFrom()), "statistics": f.statistics(w, f.learnedFrom()...), "encoder": encoder, "objective": f.component(t.Objective),
 		"epochs": t.Epochs, "batch": t.Batch, "optimizer": t.Optimizer, "schedule": t.Schedule, "precision": t.Precision,
 	}
@@ -137,6 +137,9 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 	})
 }
 
+// holdEvery is how much of a training a crash of the engine may cost: to read the state takes a step's time or less.
+const holdEvery = 30 * time.Second
+
 // lesson is one training of the encoder.
 type lesson struct {
 	path       string // of the field that asks for it
@@ -211,6 +214,9 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(*train.Job
 			}
 			return l.look.at(ctx, f, w, params, epochs)
 		}
+	}
+	if f.x.Engine != nil {
+		job.Hold = holdEvery
 	}
 	if l.job != nil {
 		l.job(job)

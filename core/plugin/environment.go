@@ -2,6 +2,8 @@ package plugin
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -17,17 +19,27 @@ var passed = []string{
 	"ASTERISM_KERNEL", // results differ in their last bits between instruction sets: host and plugins use the same
 }
 
+// searched names the variables that list the folders in which code is looked for.
+var searched = []string{"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
+
 // environment gives what a plugin sees: the host's variables that are passed, and over them the plugin's own.
 func environment(own []string) []string {
-	var env []string
+	env := []string{"PYTHONDONTWRITEBYTECODE=1"} // into the plugin's own folder, whose digest would change
 	for _, v := range os.Environ() {
-		name, _, _ := strings.Cut(v, "=")
-		if slices.ContainsFunc(passed, func(p string) bool {
+		name, value, _ := strings.Cut(v, "=")
+		if !slices.ContainsFunc(passed, func(p string) bool {
 			prefix, star := strings.CutSuffix(p, "*")
 			return p == name || star && strings.HasPrefix(name, prefix)
 		}) {
-			env = append(env, v)
+			continue
 		}
+		if slices.Contains(searched, name) {
+			if value = fixed(value); value == "" {
+				continue
+			}
+			v = name + "=" + value
+		}
+		env = append(env, v)
 	}
 	for _, v := range own {
 		name, _, _ := strings.Cut(v, "=")
@@ -35,4 +47,25 @@ func environment(own []string) []string {
 		env = append(env, v)
 	}
 	return env
+}
+
+// fixed takes those folders out of a list that depend on where the program works: nothing in the working folder is started
+// or loaded because of its name. An empty one means the working folder.
+func fixed(list string) string {
+	folders := slices.DeleteFunc(filepath.SplitList(list), func(dir string) bool { return !filepath.IsAbs(dir) })
+	return strings.Join(folders, string(filepath.ListSeparator))
+}
+
+// program finds the executable that a bare name means, in the folders of PATH that plugins see. Where there is none the
+// name stays what it is, for the system to say so.
+func program(name string) string {
+	if filepath.Base(name) != name {
+		return name
+	}
+	for _, dir := range filepath.SplitList(fixed(os.Getenv("PATH"))) {
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found
+		}
+	}
+	return name
 }

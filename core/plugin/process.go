@@ -198,7 +198,7 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 	p := &process{spec: spec, channel: channel, output: newOutput(spec.Name, &h.log)}
 	c := &child{output: p.output, exited: make(chan struct{})}
 	c.ready, c.tell = io.Pipe()
-	c.cmd = exec.Command(spec.Command[0], spec.Command[1:]...)
+	c.cmd = exec.Command(program(spec.Command[0]), spec.Command[1:]...)
 	c.cmd.Dir = h.options.Work
 	c.cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

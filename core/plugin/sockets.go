@@ -21,6 +21,7 @@ const (
 	belowFolder = len("/plugin-dir0123456789/plugin0123456789")
 	folderName  = "asterism-"
 	lockName    = "lock"
+	nobody      = 65534 // whom a container sees as the owner of what is outside of it
 )
 
 // sockets is the private folder for the sockets of one host. A lock is held on it while the host lives, so that the
@@ -33,10 +34,12 @@ type sockets struct {
 // socketFolders are the places where the folder may be made, best first.
 func socketFolders() []string {
 	var places []string
-	if run := os.Getenv("XDG_RUNTIME_DIR"); run != "" {
-		places = append(places, run)
+	for _, place := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/tmp"} {
+		if filepath.IsAbs(place) {
+			places = append(places, place)
+		}
 	}
-	return append(places, os.TempDir(), "/tmp")
+	return places
 }
 
 func newSockets() (*sockets, error) {
@@ -45,6 +48,10 @@ func newSockets() (*sockets, error) {
 		place = filepath.Clean(place)
 		if len(place)+1+len(folderName)+10+belowFolder > socketPath {
 			errs = append(errs, fmt.Errorf("%s is too long a path for sockets", place))
+			continue
+		}
+		if err := safe(place); err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		sweep(place)
@@ -56,6 +63,24 @@ func newSockets() (*sockets, error) {
 	}
 	return nil, &fault.Error{Kind: fault.Resource, What: "there is no folder for the plugins' sockets", Err: errors.Join(errs...),
 		Do: "set TMPDIR to a short path that can be written"}
+}
+
+// safe says why nobody's private folder should be in a place: another user could put a folder of his own in its stead.
+func safe(place string) error {
+	info, err := os.Stat(place)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir() || !ok:
+		return fmt.Errorf("%s is not a folder", place)
+	case int(stat.Uid) != os.Getuid() && stat.Uid != 0 && stat.Uid != nobody:
+		return fmt.Errorf("%s belongs to another user", place)
+	case info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0:
+		return fmt.Errorf("what is in %s can be replaced by others", place)
+	}
+	return nil
 }
 
 func openSockets(place string) (*sockets, error) {

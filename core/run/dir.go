@@ -24,6 +24,9 @@ const (
 	writing      = ".writing-" // begins the names of files that are not complete
 )
 
+// ResolvedFile is the experiment with every default filled in, in a run directory.
+const ResolvedFile = "resolved.json"
+
 // Dir is an open run directory: locked, so that no other run writes it.
 type Dir struct {
 	Path     string

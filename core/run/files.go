@@ -27,7 +27,8 @@ type Manifest struct {
 	Version    string            `json:"version"` // of asterism
 	Binary     string            `json:"binary"`  // SHA-256 of the executable
 	Machine    Machine           `json:"machine"`
-	Plugins    map[string]string `json:"plugins"` // name → version
+	Plugins    map[string]string `json:"plugins"`           // name → version
+	Digests    map[string]string `json:"digests,omitempty"` // name → digest of the files, of plugins that are not in the binary
 	Stages     []StageRecord     `json:"stages"`
 	Notices    []Notice          `json:"notices,omitempty"`
 }

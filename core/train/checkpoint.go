@@ -17,7 +17,6 @@ import (
 	"syscall"
 
 	"github.com/asterism-ssl/asterism/core/engine"
-	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/run"
 )
@@ -128,39 +127,6 @@ func digest(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// save writes the checkpoint of a step.
-func (j *Job) save(step int, seconds float64) error {
-	if j.Checkpoints.good(step) != nil {
-		return nil
-	}
-	network, err := j.Network.State()
-	if err != nil {
-		return err
-	}
-	if err := j.sound(step, network); err != nil {
-		return err
-	}
-	state, err := j.Objective.State(context.Background())
-	if err != nil {
-		return err // the plugin's matter, not the disk's
-	}
-	marks, err := j.Marks()
-	if err == nil {
-		err = j.Checkpoints.write(&checkpointState{Job: j.Checkpoints.Job, Step: step, Seconds: seconds, Marks: marks, Computed: j.Computed}, func(dir string) error {
-			if err := engine.WriteArrays(filepath.Join(dir, networkFile), network, nil); err != nil {
-				return err
-			}
-			return plugin.WriteTensors(filepath.Join(dir, objectiveFile), state)
-		})
-	}
-	if err != nil {
-		return &fault.Error{Op: "checkpoint", Kind: fault.Resource, What: "cannot write a checkpoint to " + j.Checkpoints.Dir, Err: err,
-			Do: "free some space; the run continues from the last good checkpoint when started again"}
-	}
-	debug.FreeOSMemory() // the copy of the network's state, which the next checkpoint's would otherwise lie beside
-	return nil
 }
 
 // write makes a checkpoint whose files fill writes into a folder, and removes those that it makes worthless.

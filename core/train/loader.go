@@ -38,6 +38,8 @@ type Source interface {
 	Start(from, to int)
 	// Next gives the next of them. It is the caller's until the following Next.
 	Next(ctx context.Context) (*Batch, error)
+	// Restart goes on with the steps from, from+1, … instead: the network is back at an earlier step.
+	Restart(from, to int)
 	// Stop ends what Start began, and returns when it has ended.
 	Stop()
 }
@@ -53,10 +55,12 @@ type Loader struct {
 
 	ready chan *Batch
 	free  chan *Batch
-	given *Batch // the caller has this one
-	err   error  // set before ready is closed
+	made  []*Batch // all that there is memory for
+	given *Batch   // the caller has this one
+	err   error    // set before ready is closed
 	stop  func()
-	epoch int // of order
+	pause func() // ends without cutting a batch short: its memory is used again
+	epoch int    // of order
 	order []int
 }
 
@@ -68,26 +72,36 @@ func (l *Loader) Shape(view string) []int64 { return l.Views[view].Out().Shape }
 
 // Start makes the batches of steps [from, to) in the background until Stop is called.
 func (l *Loader) Start(from, to int) {
-	l.ready, l.free, l.epoch = make(chan *Batch, ahead), make(chan *Batch, LoaderBatches), -1
+	l.made = nil
+	l.start(from, to)
+}
+
+func (l *Loader) start(from, to int) {
+	l.ready, l.free, l.given, l.err, l.epoch = make(chan *Batch, ahead), make(chan *Batch, LoaderBatches), nil, nil, -1
 	ctx, cancel := context.WithCancel(context.Background())
+	waits, pause := context.WithCancel(ctx)
 	done := make(chan struct{})
 	l.stop = func() { cancel(); <-done }
+	l.pause = func() { pause(); <-done }
 	go func() {
 		defer close(done)
 		defer close(l.ready)
-		for range LoaderBatches {
+		for len(l.made) < LoaderBatches {
 			b, err := l.room()
 			if err != nil {
 				l.err = err
 				return
 			}
+			l.made = append(l.made, b)
+		}
+		for _, b := range l.made {
 			l.free <- b
 		}
 		for step := from; step < to; step++ {
 			var b *Batch
 			select {
 			case b = <-l.free:
-			case <-ctx.Done():
+			case <-waits.Done():
 				return
 			}
 			if err := l.fill(ctx, b, step); err != nil {
@@ -96,11 +110,17 @@ func (l *Loader) Start(from, to int) {
 			}
 			select {
 			case l.ready <- b:
-			case <-ctx.Done():
+			case <-waits.Done():
 				return
 			}
 		}
 	}()
+}
+
+// Restart makes the batches of other steps.
+func (l *Loader) Restart(from, to int) {
+	l.pause()
+	l.start(from, to)
 }
 
 // Next waits for the next batch and takes the last one back.

@@ -44,6 +44,7 @@ type Job struct {
 
 	Checkpoints     *Checkpoints // nil: none are kept, and Marks and Rewind are not called
 	CheckpointEvery time.Duration
+	Hold            time.Duration                                                     // how often the state is held in memory, to go on from when the engine loses it; 0: never
 	Marks           func() (map[string]int64, error)                                  // offsets of the files that grow with the training, once they are on disk
 	Rewind          func(map[string]int64) error                                      // cuts those files back to a checkpoint's offsets
 	Look            func(ctx context.Context, epochs int) (map[string]float64, error) // looks at the network after so many epochs; may be nil
@@ -97,88 +98,146 @@ func Run(ctx context.Context, j *Job) error {
 	defer abandon()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, abandon) })()
 
-	began, lastSave := time.Now(), time.Now()
-	var waited, asked time.Duration
-	rate := newRate(began)
-	for ; step < steps; step++ {
-		if ctx.Err() != nil || j.StopAfter > 0 && step >= j.StopAfter {
-			return j.stopped(step, steps, before+time.Since(began).Seconds())
+	now := time.Now()
+	s := &sitting{Job: j, calls: calls, perEpoch: perEpoch, steps: steps, step: step, seen: step, before: before, began: now, saved: now, rate: newRate(now)}
+	for {
+		err := s.run(ctx)
+		if s.held == nil || !errors.Is(err, engine.ErrLost) {
+			return err
+		}
+		if err := s.goBack(); err != nil {
+			return s.kept(err)
+		}
+	}
+}
+
+// sitting is the part of a training that one process does.
+type sitting struct {
+	*Job
+	calls           context.Context
+	perEpoch, steps int
+	step            int     // done, as the network is
+	seen            int     // done and told of; more than step after going back
+	before          float64 // seconds of earlier sittings
+	began, saved    time.Time
+	held            *held
+	waited, asked   time.Duration
+	rate            *rate
+}
+
+func (s *sitting) seconds() float64 { return s.before + time.Since(s.began).Seconds() }
+
+// run trains from where the network is to the end.
+func (s *sitting) run(ctx context.Context) error {
+	for ; s.step < s.steps; s.step++ {
+		if ctx.Err() != nil || s.StopAfter > 0 && s.step >= s.StopAfter {
+			return s.stopped()
+		}
+		if s.Hold > 0 && s.step >= s.seen && (s.held == nil || s.held.step < s.step && time.Since(s.held.at) >= s.Hold) {
+			if err := s.hold(); err != nil {
+				return s.kept(err)
+			}
 		}
 		waiting := time.Now()
-		b, err := j.Source.Next(calls)
-		if err != nil && calls.Err() == nil {
-			return j.failed(err, step, before+time.Since(began).Seconds())
+		b, err := s.Source.Next(s.calls)
+		if err != nil && s.calls.Err() == nil {
+			return s.failed(err)
 		}
 		computing := time.Now()
-		waited += computing.Sub(waiting)
+		s.waited += computing.Sub(waiting)
 		var answer *protocol.LossAnswer
-		if calls.Err() == nil {
-			answer, err = j.step(calls, step, b, &asked)
+		if s.calls.Err() == nil {
+			answer, err = s.Job.step(s.calls, s.step, b, &s.asked)
 		}
-		if calls.Err() != nil {
-			return j.abandoned(step, steps)
+		if s.calls.Err() != nil {
+			return s.abandoned()
 		}
 		if err != nil {
-			return j.kept(err)
+			return s.kept(err)
+		}
+		if s.step < s.seen { // told of before
+			continue
 		}
 		computed := time.Since(computing)
 		var health map[string]float64
-		if j.Look != nil && (step+1)%perEpoch == 0 {
-			health, err = j.Look(calls, (step+1)/perEpoch)
-			if calls.Err() != nil {
-				return j.abandoned(step, steps)
+		if s.Look != nil && (s.step+1)%s.perEpoch == 0 {
+			health, err = s.Look(s.calls, (s.step+1)/s.perEpoch)
+			if s.calls.Err() != nil {
+				return s.abandoned()
 			}
 			if err != nil {
-				return err
+				return s.kept(err)
 			}
 		}
-		seconds := before + time.Since(began).Seconds()
-		j.Observe(Progress{Step: step + 1, Steps: steps, Epoch: float64(step+1) / float64(perEpoch), Seconds: seconds,
-			Loss: answer.Loss, LR: j.Schedule.At(step), ImagesPS: rate.add(j.Batch), Computed: computed.Seconds(), Stall: waited.Seconds() / time.Since(began).Seconds(), Asked: asked.Seconds() / time.Since(began).Seconds(), Metrics: answer.Metrics, Health: health})
-		if j.CheckpointEvery > 0 && time.Since(lastSave) > j.CheckpointEvery && step+1 < steps {
-			if err := j.save(step+1, seconds); err != nil {
-				return err
+		s.seen = s.step + 1
+		here := time.Since(s.began).Seconds()
+		s.Observe(Progress{Step: s.seen, Steps: s.steps, Epoch: float64(s.seen) / float64(s.perEpoch), Seconds: s.before + here,
+			Loss: answer.Loss, LR: s.Schedule.At(s.step), ImagesPS: s.rate.add(s.Batch), Computed: computed.Seconds(), Stall: s.waited.Seconds() / here, Asked: s.asked.Seconds() / here, Metrics: answer.Metrics, Health: health})
+		if s.CheckpointEvery > 0 && time.Since(s.saved) > s.CheckpointEvery && s.seen < s.steps {
+			if err := s.save(s.seen); err != nil {
+				return s.kept(err)
 			}
-			lastSave = time.Now()
+			s.saved = time.Now()
 		}
 	}
-	if j.Learned, err = j.Network.Params(); err != nil {
-		return err
+	params, err := s.Network.Params()
+	if err != nil {
+		return s.kept(err)
 	}
-	return j.sound(steps, j.Learned)
+	s.Learned = params
+	return s.sound(s.steps, params)
 }
 
 // stopped ends a training on request, between two steps.
-func (j *Job) stopped(step, steps int, seconds float64) error {
-	if j.Checkpoints == nil {
-		return &fault.Error{Op: "train", Kind: fault.Cancelled, What: fmt.Sprintf("stopped after step %d of %d", step, steps)}
+func (s *sitting) stopped() error {
+	step := s.step
+	if s.Checkpoints == nil {
+		return &fault.Error{Op: "train", Kind: fault.Cancelled, What: fmt.Sprintf("stopped after step %d of %d", step, s.steps)}
 	}
-	if err := j.save(step, seconds); err != nil {
+	var err error
+	if s.step >= s.seen {
+		err = s.save(step)
+	}
+	if s.held != nil && (s.step < s.seen || errors.Is(err, engine.ErrLost)) { // the files that grow are ahead of the network
+		step, err = s.held.step, s.write(s.held)
+	}
+	if err != nil {
 		return err
 	}
-	return &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped after step %d of %d; a checkpoint is written", step, steps),
+	return &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped after step %d of %d; a checkpoint is written", step, s.steps),
 		Do: "run the same command again to continue from there"}
 }
 
 // failed ends a training between two steps because of a plugin, after writing a checkpoint.
-func (j *Job) failed(err error, step int, seconds float64) error {
+func (s *sitting) failed(err error) error {
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || f.Kind != fault.Plugin || j.Checkpoints == nil {
+	if !ok || f.Kind != fault.Plugin || s.Checkpoints == nil {
 		return err
 	}
-	if j.save(step, seconds) != nil {
-		return j.kept(err)
+	if s.step < s.seen || s.save(s.step) != nil {
+		return s.kept(err)
 	}
+	return written(f, s.step)
+}
+
+// written adds to the error of a plugin that a checkpoint is there.
+func written(f *fault.Error, step int) error {
 	e := *f
 	e.Do += fmt.Sprintf("; a checkpoint is written after step %d, from which the same command goes on", step)
 	return &e
 }
 
-// kept adds to the error of a plugin in the middle of a step which checkpoint there is.
-func (j *Job) kept(err error) error {
+// kept adds to the error of a plugin in the middle of a step which checkpoint there is. A state that is held is written.
+func (s *sitting) kept(err error) error {
 	f, ok := errors.AsType[*fault.Error](err)
-	saved, dir, _ := j.Checkpoints.latest()
-	if !ok || f.Kind != fault.Plugin || saved == nil {
+	if !ok || f.Kind != fault.Plugin || s.Checkpoints == nil || s.held != nil && errors.Is(err, engine.ErrLost) {
+		return err
+	}
+	saved, dir, _ := s.Checkpoints.latest()
+	if s.held != nil && s.held.step > 0 && (saved == nil || saved.Step < s.held.step) && s.write(s.held) == nil {
+		return written(f, s.held.step)
+	}
+	if saved == nil {
 		return err
 	}
 	e := *f
@@ -190,12 +249,20 @@ func (j *Job) kept(err error) error {
 const patience = 10 * time.Second
 
 // abandoned is the end of a training in the middle of a step that some plugin did not end when asked to stop. The
-// network is between two steps' states, so nothing is written.
-func (j *Job) abandoned(step, steps int) error {
-	e := &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped in the middle of step %d of %d, which did not end within %v: a plugin hangs", step+1, steps, patience),
+// network is between two steps' states, so that nothing but a state that is held can be written.
+func (s *sitting) abandoned() error {
+	e := &fault.Error{Op: "train", Kind: fault.Interrupted, What: fmt.Sprintf("stopped in the middle of step %d of %d, which did not end within %v: a plugin hangs", s.step+1, s.steps, patience),
 		Do: "run the same command again to begin anew"}
-	if saved, _, _ := j.Checkpoints.latest(); saved != nil {
-		e.Do = fmt.Sprintf("run the same command again to continue after step %d, whose checkpoint is kept", saved.Step)
+	saved, _, _ := s.Checkpoints.latest()
+	step := 0
+	if saved != nil {
+		step = saved.Step
+	}
+	if s.Checkpoints != nil && s.held != nil && s.held.step > step && s.write(s.held) == nil {
+		step = s.held.step
+	}
+	if step > 0 {
+		e.Do = fmt.Sprintf("run the same command again to continue after step %d, whose checkpoint is kept", step)
 	}
 	return e
 }

@@ -57,19 +57,8 @@ func (n *knn) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 
 // Predict gives the columns LABEL [rows] and probability [rows, classes], the shares of the votes.
 func (n *knn) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
-	var rows []float32
-	var class []int64
-	var weight []float64
-	for _, t := range state {
-		switch t.Name {
-		case "rows":
-			rows = t.F32
-		case "class":
-			class = t.I64
-		case "weight":
-			weight = t.F64
-		}
-	}
+	named := sdk.ByName(state)
+	rows, class, weight := named["rows"].F32, named["class"].I64, named["weight"].F64
 	names := labels.Names(state)
 	width := x.Shape[1]
 	if len(class) == 0 || len(names) == 0 || len(rows) != len(class)*width || len(weight) != len(class) || slices.Max(class) >= int64(len(names)) || slices.Min(class) < 0 {

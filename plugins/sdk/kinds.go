@@ -78,6 +78,15 @@ type Tensor struct {
 	Fitted     bool     // of a prediction: the values are rows of what Fit was given
 }
 
+// ByName gives tensors by their names: of a state, or of a prediction.
+func ByName(tensors []Tensor) map[string]Tensor {
+	named := make(map[string]Tensor, len(tensors))
+	for _, t := range tensors {
+		named[t.Name] = t
+	}
+	return named
+}
+
 // Step is one step of training as an objective sees it.
 type Step struct {
 	Step      uint64

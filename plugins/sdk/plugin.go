@@ -6,9 +6,11 @@
 package sdk
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
@@ -51,15 +53,20 @@ func component[C, T any](kind protocol.Kind, name string, revision int, summary,
 	return Component{Name: name, Kind: kind, Revision: revision, Schema: schema, Summary: summary,
 		build: func(config []byte) (any, error) {
 			var c C
-			if err := json.Unmarshal(config, &c); err != nil {
-				return nil, undecodable(err)
+			d := json.NewDecoder(bytes.NewReader(config))
+			d.DisallowUnknownFields() // a field that is spelt otherwise than in the schema would be left at zero without a word
+			if err := d.Decode(&c); err != nil {
+				return nil, undecodable(err, c)
 			}
 			return build(c)
 		}}
 }
 
-// undecodable says what is wrong with a configuration that the schema allows and the author's struct cannot hold.
-func undecodable(err error) error {
+// undecodable says what is wrong with a configuration that the schema allows and the author's type cannot hold.
+func undecodable(err error, into any) error {
+	if _, field, ok := strings.Cut(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("the schema has the field %s, and %T has no exported field of that name: add one, with the tag `json:%s`", field, into, field)
+	}
 	var value *json.UnmarshalTypeError
 	if errors.As(err, &value) && value.Field != "" {
 		return FieldError{Field: value.Field, What: fmt.Sprintf("the %s is no %s, or too large for one", value.Value, value.Type),

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -149,13 +150,15 @@ func byHand(p Plugin, args []string, stdout, stderr io.Writer) int {
 		}
 		return 0
 	}
+	if len(args) > 1 {
+		fmt.Fprintf(stderr, "%s takes one argument, describe, or none; not %s\n", filepath.Base(args[0]), strings.Join(args[1:], " "))
+		return 1
+	}
 	fmt.Fprintf(stderr, "This is the Asterism plugin %s %s. It is started by asterism when an experiment names one of its components:\n\n", p.Name, p.Version)
 	for _, c := range p.Components {
 		fmt.Fprintf(stderr, "    %-24s %s\n", p.Name+"."+c.Name, c.Summary)
 	}
-	name := filepath.Base(args[0])
-	fmt.Fprintf(stderr, "\nTo install it, put it in a folder of its own with its description: %s describe > plugin.json\n", name)
-	fmt.Fprintf(stderr, "To use it without installing: asterism run FILE --plugin %s=FOLDER\n", p.Name)
+	fmt.Fprintf(stderr, "\nWith the folder that its source is in:\n\n    asterism plugin test FOLDER\n    asterism run FILE --plugin %s=FOLDER\n    asterism plugin install FOLDER\n", p.Name)
 	return 1
 }
 
@@ -186,6 +189,9 @@ func (p Plugin) check() error {
 	if p.Version == "" {
 		return fmt.Errorf("it has no version")
 	}
+	if !versionForm.MatchString(p.Version) {
+		return fmt.Errorf("the version %q is not three numbers such as 1.2.0, or what comes before them such as 1.2.0-rc.1", p.Version)
+	}
 	if len(p.Components) == 0 {
 		return fmt.Errorf("it has no components")
 	}
@@ -207,6 +213,8 @@ func (p Plugin) check() error {
 	}
 	return nil
 }
+
+var versionForm = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
 
 func validName(s string) bool {
 	for i, r := range s {

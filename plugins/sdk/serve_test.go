@@ -53,10 +53,17 @@ func TestByHand(t *testing.T) {
 	if code := byHand(acme(), []string{"acme"}, &out, &errs); code == 0 || out.Len() != 0 {
 		t.Errorf("%d, %s", code, &out)
 	}
-	for _, want := range []string{"the Asterism plugin acme 1.0.0", "acme.double", "Doubles.", "acme describe > plugin.json", "--plugin acme="} {
+	for _, want := range []string{"the Asterism plugin acme 1.0.0", "acme.double", "Doubles.", "asterism plugin test FOLDER", "--plugin acme=FOLDER"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("%q is not said in:\n%s", want, &errs)
 		}
+	}
+}
+
+func TestByHandWithAWrongArgument(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := byHand(acme(), []string{"bin/acme", "--help"}, &out, &errs); code == 0 || out.Len() != 0 || errs.String() != "acme takes one argument, describe, or none; not --help\n" {
+		t.Errorf("%d, %s%s", code, &out, &errs)
 	}
 }
 
@@ -64,6 +71,8 @@ func TestPluginsThatAreNotComplete(t *testing.T) {
 	for want, change := range map[string]func(p *Plugin){
 		`the name "Acme"`:             func(p *Plugin) { p.Name = "Acme" },
 		"no version":                  func(p *Plugin) { p.Version = "" },
+		`the version "1.0"`:           func(p *Plugin) { p.Version = "1.0" },
+		`the version "v1.0.0"`:        func(p *Plugin) { p.Version = "v1.0.0" },
 		"no components":               func(p *Plugin) { p.Components = nil },
 		`component name "a.b"`:        func(p *Plugin) { p.Components[0].Name = "a.b" },
 		`two components`:              func(p *Plugin) { p.Components = append(p.Components, p.Components[0]) },
@@ -218,5 +227,22 @@ func TestNumbersThatDoNotFit(t *testing.T) {
 	var field FieldError
 	if _, err := c.Build([]byte(`{"Size": {"Side": 300}}`)); !errors.As(err, &field) || field.Field != "Size.Side" || !strings.Contains(field.What, "number 300") {
 		t.Errorf("%#v", err)
+	}
+}
+
+// TestFieldsOfAnotherName: what the schema calls otherwise than the author's struct would stay zero without a word.
+func TestFieldsOfAnotherName(t *testing.T) {
+	type config struct {
+		SigmaMax float64 `json:"sigma_max"`
+		Together bool
+	}
+	var got config
+	c := Augmentation("blur", 1, "", "#Config: {}", func(c config) (Augmenter, error) { got = c; return double{}, nil })
+	if _, err := c.Build([]byte(`{"sigma_max": 3, "together": true}`)); err != nil || got != (config{3, true}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err := c.Build([]byte(`{"sigma_min": 3}`))
+	if err == nil || err.Error() != "the schema has the field \"sigma_min\", and sdk.config has no exported field of that name: add one, with the tag `json:\"sigma_min\"`" {
+		t.Errorf("%v", err)
 	}
 }

@@ -82,12 +82,12 @@ func (p Plan) Write() (*Written, error) {
 	if slices.Contains(p.Taken, name) {
 		return nil, mistake(fmt.Sprintf("there is a plugin %q already, in this binary", name), "choose another name")
 	}
+	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+		return nil, mistake(fmt.Sprintf("there is no folder %s to put it into", filepath.Dir(p.Dir)), "make it first")
+	}
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if info, err := os.Stat(parent); err != nil || !info.IsDir() {
-			return nil, mistake(fmt.Sprintf("there is no folder %s to put it into", filepath.Dir(p.Dir)), "make it first")
-		}
 	case err != nil:
 		return nil, mistake(p.Dir+" is there already, and is not a folder", "choose another name")
 	case len(entries) > 0:

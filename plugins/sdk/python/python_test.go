@@ -133,15 +133,18 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-func host(t *testing.T) (*plugin.Host, *logs) {
+func host(t *testing.T) (*plugin.Host, *logs) { return hostOf(t, "kinds") }
+
+// hostOf makes a host of a plugin of the tests.
+func hostOf(t *testing.T, name string, arguments ...string) (*plugin.Host, *logs) {
 	need(t)
 	l := &logs{}
-	script, err := filepath.Abs("testdata/kinds/plugin.py")
+	script, err := filepath.Abs("testdata/" + name + "/plugin.py")
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := plugin.NewHost(func(string) (plugin.Spec, error) {
-		return plugin.Spec{Name: "kinds", Version: "1.0.0", Command: []string{interpreter, script}}, nil
+		return plugin.Spec{Name: name, Version: "1.0.0", Command: append([]string{interpreter, script}, arguments...)}, nil
 	}, plugin.Options{Log: l, StartTimeout: time.Minute, Backoff: time.Millisecond})
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
@@ -242,11 +245,11 @@ func TestOtherKinds(t *testing.T) {
 	if rs[6].Bad == "" || rs[9].F32[15] != 9 || rs[9].Values[0].GetNumber() != 4.5 || !rs[9].Values[1].GetMissing() || rs[8].Values[1].GetText() != "even" {
 		t.Errorf("%+v", rs)
 	}
-	if r := must(d.ReadFile(background, "a/file")); r.ID != "a/file" || r.F32[0] != 42 {
+	if r := must(d.ReadFile(background, "object 42")); r.ID != "object 42" || r.F32[0] != 42 {
 		t.Errorf("%+v", r)
 	}
 	m := must(h.Encoder(background, ref("kinds.pool", "{}"), []int64{8, 8, 3}))
-	if m.Outputs["representation"] != "pool" || m.Layers[0].GetGlobalAveragePool() == nil {
+	if m.Outputs["representation"] != "pool" || m.Layers[1].GetGlobalAveragePool() == nil {
 		t.Errorf("%v", m)
 	}
 	o := must(h.Objective(background, ref("kinds.pull", "{}")))

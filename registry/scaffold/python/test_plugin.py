@@ -8,7 +8,7 @@ import unittest
 
 class TestPlugin(unittest.TestCase):
     def test_conforms(self):
-        command = [os.environ.get("ASTERISM", "asterism"), "plugin", "test", str(pathlib.Path(__file__).parent)]
+        command = [os.environ.get("ASTERISM") or "asterism", "plugin", "test", str(pathlib.Path(__file__).parent)]
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
         except FileNotFoundError:

@@ -79,7 +79,8 @@ func (c *centroid) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 
 // Predict gives a column with an answer for each row of x. It sees the state and no label.
 func (c *centroid) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
-	means, present := state[0], state[1]
+	named := sdk.ByName(state)
+	means, present := named["means"], named["present"]
 	rows, width := x.Shape[0], x.Shape[1]
 	class := make([]int64, rows)
 	for i := range rows {
@@ -101,7 +102,7 @@ func (c *centroid) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, erro
 // Score compares predictions with labels. The first metric is the task's headline.
 func (c *centroid) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 	right, truth := 0.0, s.Labels[c.Label].F64
-	for i, class := range s.Predictions[0].I64 {
+	for i, class := range sdk.ByName(s.Predictions)[c.Label].I64 {
 		if float64(class) == truth[i] {
 			right++
 		}

@@ -18,12 +18,15 @@ AugmentationPlan, Catalogue, Program, …) are those of the contract, core/proto
 """
 
 from . import _process  # first: from here on prints go to the log
+import re
+
 from . import key
 from .asterism_pb2 import *  # noqa: F401,F403 - the messages of the contract
 from .asterism_pb2 import AUGMENTATION, DATASET, ENCODER, ENGINE, OBJECTIVE, TASK
 from .errors import ConfigError, DataError, FieldError, PluginError, ResourceError
 
 _components = []
+_NAME = re.compile("[a-z][a-z0-9_]*")
 
 
 class _Component:
@@ -45,6 +48,8 @@ def _decorator(kind, methods):
             missing = [m for m in methods if not any(hasattr(make, alternative) for alternative in m.split("|"))]
             if missing:
                 raise TypeError(f"the component {name} lacks {', '.join(m.replace('|', ' or ') for m in missing)}")
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"the component name {name!r} is not made of lower-case letters, digits and _")
             if revision < 1:
                 raise ValueError(f"the component {name} has the revision {revision}; start with 1")
             if "#Config" not in schema:
@@ -88,10 +93,11 @@ engine = _decorator(ENGINE, ["report", "compile"])
 def serve(name: str, version: str) -> None:
     """The last line of a plugin. Run with the argument describe it prints the plugin's plugin.json; started by asterism it
     serves the components that were registered until the host closes or dies, and does not return."""
-    import re
     import sys
 
-    if not re.fullmatch("[a-z][a-z0-9_]*", name) or not version or not _components:
+    if sys._getframe(1).f_globals.get("__name__") == "__mp_main__":
+        return  # multiprocessing reads the script again in each of its children
+    if not _NAME.fullmatch(name) or not version or not _components:
         sys.exit(f"the plugin {name!r} is not complete: it needs a name of lower-case letters, digits and _, a version, and components")
     from . import _serve
 
@@ -114,8 +120,8 @@ def serve(name: str, version: str) -> None:
 
 
 def __getattr__(name):
-    if name in ("Array", "Sample", "Batch", "view"):  # with them comes gRPC, which takes its time
-        from . import _serve
+    if name in ("Array", "Sample", "Batch", "view"):  # with them comes numpy, which takes its time
+        from . import _apply, _tensors
 
-        return getattr(_serve, name)
+        return getattr(_apply if name in ("Sample", "Batch") else _tensors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

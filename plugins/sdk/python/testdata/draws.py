@@ -21,3 +21,20 @@ for line in sys.stdin:
     assert max(abs(x - y) for x, y in zip(singles, together)) < 1e-14
     rest = k.at(epoch, sample)
     print(json.dumps({"uniforms": [d.hex() for d in draws], "normals": singles, "integers": [rest.integer(n) for n in (1, 2, 7, 2**31 + 1, 2**32 - 1)], "shuffle": rest.shuffle(9).tolist(), "sample": key.sample(purpose)}))
+
+# Drawn together, each sample draws what it draws alone, whatever the batch.
+k = key.Key(3, "view", "acme.draw/0")
+ids = [0, 1, 2**32 - 1, 2**32, 2**64 - 1, *range(5, 69)]
+for draw in ("uniforms", "normals"):
+    for counts in ((1,), (3, 2), (5, 1, 4), (41, 0, 400)):
+        together = k.all(2**32 + 7, ids)
+        drawn = [getattr(together, draw)(n) for n in counts]
+        for i, id in enumerate(ids):
+            alone, single = k.at(2**32 + 7, id), k.all(2**32 + 7, [id])
+            for n, d in zip(counts, drawn):
+                assert d.shape == (len(ids), n)
+                assert d[i].tobytes() == getattr(alone, draw)(n).tobytes(), (draw, counts, i)
+                assert d[i].tobytes() == getattr(single, draw)(n).tobytes(), (draw, counts, i)
+together, alone = k.all(1, ids), k.at(1, ids[9])
+for n in (7, 6, 3):
+    assert together.uint32s(n)[9].tolist() == alone.uint32s(n).tolist()

@@ -10,7 +10,7 @@ import asterism_plugin as asterism  # noqa: E402
 print("printed by a library")
 import numpy as np  # noqa: E402
 
-NOTHING = "// Nothing to set.\n#Config: {how: string | *\"\"}\n"
+HOW = "#Config: {\n\t// What the component should do wrong, for tests.\n\thow: string | *\"\"\n}\n"
 
 
 class Configured:
@@ -18,7 +18,7 @@ class Configured:
         self.how = config.get("how", "")
 
 
-@asterism.augmentation("noise", revision=1, summary="Adds keyed noise, and its first value as a column.", schema=NOTHING)
+@asterism.augmentation("noise", revision=1, summary="Adds keyed noise, and its first value as a column.", schema=HOW)
 class Noise(Configured):
     def plan(self, facts):
         if self.how == "field":
@@ -40,7 +40,7 @@ class Noise(Configured):
         s.out[...] = s.input + drawn.reshape(s.input.shape)
 
 
-@asterism.augmentation("twice", revision=1, summary="Doubles, a batch at a time.", schema=NOTHING)
+@asterism.augmentation("twice", revision=1, summary="Doubles, a batch at a time.", schema=HOW)
 class Twice(Configured):
     def plan(self, facts):
         return facts
@@ -49,10 +49,10 @@ class Twice(Configured):
         np.multiply(b.input, 2, out=b.out)
 
 
-@asterism.dataset("squares", revision=1, summary="Records whose pixels are their number.", schema=NOTHING)
+@asterism.dataset("squares", revision=1, summary="Records whose pixels are their number.", schema=HOW)
 class Squares(Configured):
     def open(self):
-        c = asterism.Catalogue(count=10, dtype=asterism.F32, facts=asterism.SampleFacts(shape=[4, 4, 1], bands=["r"]))
+        c = asterism.Catalogue(count=10, dtype=asterism.F32, facts=asterism.SampleFacts(shape=[4, 4, 1], bands=["r"]), fingerprint="5c4a")
         c.fields.add(name="z", type=asterism.Field.NUMBER)
         c.fields.add(name="class", type=asterism.Field.STRING)
         return c
@@ -63,19 +63,23 @@ class Squares(Configured):
         return asterism.Record(f"object {i}", np.full((4, 4, 1), i, np.float32), [i / 2, None if i % 2 else "even"])
 
     def read_file(self, path):
-        return asterism.Record(path, np.full((1, 1, 1), 42, np.float32), [None, None])
+        number = path.removeprefix("object ")
+        if not number.isdigit():
+            return asterism.Record("", bad=f"{path}: no such file")
+        return asterism.Record(path, np.full((4, 4, 1), int(number), np.float32), [None, None])
 
 
-@asterism.encoder("pool", revision=1, summary="The mean of each band.", schema=NOTHING)
+@asterism.encoder("pool", revision=1, summary="The mean of what is bright in each band.", schema=HOW)
 class Pool(Configured):
     def describe(self, input):
         m = asterism.Model(opset=1, input=input)
-        m.layers.add(name="pool", inputs=["input"]).global_average_pool.SetInParent()
-        m.outputs["features"], m.outputs["representation"] = "input", "pool"
+        m.layers.add(name="pixels", inputs=["input"]).relu.SetInParent()
+        m.layers.add(name="pool", inputs=["pixels"]).global_average_pool.SetInParent()
+        m.outputs["features"], m.outputs["representation"] = "pixels", "pool"
         return m
 
 
-@asterism.objective("pull", revision=1, summary="Mean square of the tap.", schema=NOTHING)
+@asterism.objective("pull", revision=1, summary="Mean square of the tap.", schema=HOW)
 class Pull(Configured):
     def plan(self, r):
         self.steps = np.zeros(1)
@@ -97,7 +101,7 @@ class Pull(Configured):
         self.steps = state["steps"]
 
 
-@asterism.task("mean", revision=1, summary="Predicts the mean.", schema=NOTHING)
+@asterism.task("mean", revision=1, summary="Predicts the mean.", schema=HOW)
 class Mean(Configured):
     def needs(self, r):
         return asterism.TaskNeeds(labels=["z"], state_bytes=16, prediction_bytes=8 * r.predict_rows)
@@ -111,7 +115,7 @@ class Mean(Configured):
 
     def score(self, predictions, labels, fit_labels):
         error = np.abs(predictions["z"].values - labels["z"]).mean()
-        return asterism.ScoreAnswer(metrics=[asterism.Metric(name="mean absolute error", value=error, better=asterism.Metric.LOWER)])
+        return asterism.ScoreAnswer(metrics=[asterism.Metric(name="mean absolute error", value=error, better=asterism.Metric.LOWER, doc="mean of |predicted − z|")])
 
 
 asterism.serve("kinds", "1.0.0")
