@@ -60,6 +60,7 @@ type experimentFlags struct {
 	tags, sets []string
 	threads    int
 	fresh      bool
+	from       string // the run whose checkpoint the training begins with
 	text       []byte // instead of what the file holds
 }
 
@@ -105,6 +106,10 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	hold, err := duration("ASTERISM_HOLD", "write how often to hold the state of a training against a crash of its engine, such as 30s")
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	if err := machine(f.threads); err != nil {
 		return nil, nil, nil, err
 	}
@@ -114,6 +119,11 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	}
 	if err := startable(x, r); err != nil {
 		return nil, nil, nil, err
+	}
+	if f.from != "" {
+		if f.from, err = run.Find(a.runs, f.from); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	cache, err := openCache()
 	if err != nil {
@@ -134,7 +144,7 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 	}
 	interruptible(c, progress.Note)
 	fl = flow.New(x, flow.Options{
-		Host: host, Engine: native.New(), Cache: cache, Runs: a.runs, Progress: progress, Version: version(), Fresh: f.fresh, Threads: f.threads, StopAfter: stopAfter,
+		Host: host, Engine: native.New(), Cache: cache, Runs: a.runs, Progress: progress, Version: version(), Fresh: f.fresh, Continue: f.from, Threads: f.threads, StopAfter: stopAfter, Hold: hold,
 		Revision: func(component string) string {
 			p, c, err := r.Component(component)
 			if err != nil {
@@ -182,11 +192,11 @@ func machine(threads int) error {
 // newHost gives a host of the installed plugins, which are told to use so many processors, all for 0.
 func newHost(r *registry.Registry, progress *run.Progress, threads int) (*plugin.Host, error) {
 	o := plugin.Options{Log: progress, Restarted: func(name, why string) { progress.Note("the plugin " + name + ": " + why) }}
-	if text := os.Getenv("ASTERISM_PATIENCE"); text != "" { // for tests, and for plugins slower than we think
-		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
-			return nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("ASTERISM_PATIENCE=%q is no time", text), Do: "write how long to wait for a plugin's answer, such as 10m"}
-		}
+	d, err := duration("ASTERISM_PATIENCE", "write how long to wait for a plugin's answer, such as 10m") // for tests, and for plugins slower than we think
+	if err != nil {
+		return nil, err
+	}
+	if d > 0 {
 		o.Patience = plugin.Patience{First: d, Least: d, Bulk: d}
 	}
 	return plugin.NewHost(func(name string) (plugin.Spec, error) {
@@ -200,6 +210,19 @@ func newHost(r *registry.Registry, progress *run.Progress, threads int) (*plugin
 		}
 		return spec, nil
 	}, o), nil
+}
+
+// duration reads a time from the environment; 0 where it is not set.
+func duration(name, do string) (time.Duration, error) {
+	text := os.Getenv(name)
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("%s=%q is no time", name, text), Do: do}
+	}
+	return d, nil
 }
 
 // openCache opens the cache of stages.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -47,6 +48,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	twin := filepath.Join(t.TempDir(), "twin") // the native engine as a plugin
+	if out, err := exec.Command("go", "build", "-o", twin, "../../core/plugin/testdata/engine").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	_, missing := os.Stat(data)
 	_, noPython := os.Stat("/usr/bin/python3")
 	testscript.Run(t, testscript.Params{
@@ -58,6 +63,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DATA", data)
 			e.Setenv("EXPERIMENTS", experiments)
 			e.Setenv("WEIGHTS", weights)
+			e.Setenv("TWIN", twin)
 			return os.WriteFile(filepath.Join(e.WorkDir, "tiny.cue"), tiny, 0o666)
 		},
 		Condition: func(condition string) (bool, error) {

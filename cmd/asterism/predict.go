@@ -224,13 +224,14 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 	return u, err
 }
 
-// asUsed is a resolved experiment without what says only how its tasks were held against others: that changes with the
-// language, and a run must stay of use.
+// asUsed is a resolved experiment without what says only how its tasks were held against others, which changes with the
+// language, and without its engine: a run must stay of use, also where that is not installed.
 func asUsed(file string) ([]byte, error) {
 	var whole map[string]any
 	if err := run.ReadJSON(file, &whole); err != nil {
 		return nil, err
 	}
+	delete(whole, "engine") // weights are of any: the native one computes with them, wherever they were learned
 	tasks, _ := whole["tasks"].(map[string]any)
 	for _, task := range tasks {
 		fields, _ := task.(map[string]any)

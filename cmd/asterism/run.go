@@ -55,6 +55,7 @@ changed task does not train again. Ctrl-C writes a checkpoint and exits with sta
 		},
 	}
 	f.addTo(c)
+	c.Flags().StringVar(&f.from, "continue", "", "begin the training with the checkpoint of a run that differs in its engine alone")
 	c.Flags().BoolVar(&f.fresh, "fresh", false, "make every stage anew, even those made before")
 	c.Flags().IntVar(&f.threads, "threads", 0, "processors to use; results do not depend on it (0: all)")
 	return c

@@ -35,5 +35,6 @@ func (f *Flow) planEngine(_ context.Context, p *resolved) error {
 		return started.err
 	}
 	f.Engine = started.engine
+	p.public.Engine = f.computes().String()
 	return nil
 }

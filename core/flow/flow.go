@@ -39,8 +39,10 @@ type Options struct {
 	Plugins   func(names []string) map[string]string      // versions, for the manifest
 	Lock      func(dir string) (map[string]string, error) // leaves in a run's directory what holds fast its plugins, and gives their digests; may be nil
 	Fresh     bool                                        // make every stage anew
+	Continue  string                                      // a run directory whose checkpoint the training begins with; "": none
 	Threads   int                                         // 0: all processors
 	StopAfter int                                         // of training: see train.Job
+	Hold      time.Duration                               // see train.Job; 0: half a minute
 }
 
 // Flow is one experiment on its way.
@@ -199,6 +201,7 @@ type work struct {
 	questions     []*question
 	look          *look // by which the training is watched
 	trainKey      string
+	training      string // key of the training by whatever engine
 	weights       string // file
 	learned       arm
 	untrained     arm

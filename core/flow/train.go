@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,6 +62,9 @@ func (f *Flow) train(ctx context.Context, w *work) error {
 	}
 	from := recipe{"train", parts}
 	w.trainKey = from.key()
+	byAny := maps.Clone(parts)
+	delete(byAny, "engine")
+	w.training = recipe{"training", byAny}.key()
 	r, err := f.stage(ctx, "train", what, from, func(ctx context.Context, dir string) error { return f.learn(ctx, w, dir) })
 	if err != nil {
 		return err
@@ -104,6 +108,10 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		}
 	}
 	t := f.x.Train
+	checkpoints := &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey, Training: w.training}
+	if err := f.goOn(checkpoints); err != nil {
+		return err
+	}
 	log := &trainLog{dir: f.dir}
 	defer func() { err = errors.Join(err, log.close()) }()
 	l := lesson{
@@ -112,7 +120,7 @@ func (f *Flow) learn(ctx context.Context, w *work, dir string) (err error) {
 		look: w.look,
 		job: func(job *train.Job) {
 			job.StopAfter = f.StopAfter
-			job.Checkpoints = &train.Checkpoints{Dir: f.dir.File(checkpointsDir), Job: w.trainKey}
+			job.Checkpoints = checkpoints
 			job.CheckpointEvery = time.Duration(t.CheckpointMinutes * float64(time.Minute))
 			job.Marks, job.Rewind = log.marks, log.rewind
 		},
@@ -216,7 +224,7 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(*train.Job
 		}
 	}
 	if f.x.Engine != nil {
-		job.Hold = holdEvery
+		job.Hold = cmp.Or(f.Hold, holdEvery)
 	}
 	if l.job != nil {
 		l.job(job)

@@ -104,7 +104,15 @@ func Open(ctx context.Context, x *experiment.Experiment, dir string, o Options) 
 		return nil, err
 	}
 	options := engine.Options{Batch: p.batch, Precision: engine.Precision(x.Train.Precision), Threads: o.Threads, Seed: x.Seed}
-	if p.inference, err = flow.NewInference(o.Engine, e.Graph.Model, options); err != nil {
+	p.inference, err = flow.NewInference(o.Engine, e.Graph.Model, options)
+	if errors.Is(err, engine.ErrPrecision) { // it was computed elsewhere
+		if o.Note != nil {
+			o.Note(fmt.Sprintf("%s cannot be computed here: representations are computed in %s, and differ in the third digit from those of the run", options.Precision, engine.Float32))
+		}
+		options.Precision = engine.Float32
+		p.inference, err = flow.NewInference(o.Engine, e.Graph.Model, options)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := p.inference.SetWeights(e.Weights); err != nil {

@@ -151,6 +151,7 @@ type Plan struct {
 	Encoder   PlanNetwork   `json:"encoder"`
 	Heads     []PlanNetwork `json:"heads"`
 	Objective string        `json:"objective"`
+	Engine    string        `json:"engine,omitempty"` // with its device, where the experiment names one
 	Epochs    int           `json:"epochs"`
 	Facts     []PlanFact    `json:"facts"` // effective negatives, steps, memory, …
 	Tasks     []PlanTask    `json:"tasks"`

@@ -26,6 +26,9 @@ func Summary(p *Plan, name string) string {
 		fmt.Fprintf(w, "  learn\t%s with %s: %s", learner, p.Objective, p.fact("trained parameters"))
 		fmt.Fprintf(w, " parameters in %s, %s steps, %s each\n", p.fact("precision"), p.fact("steps"), p.fact("work of a step"))
 	}
+	if p.Engine != "" {
+		fmt.Fprintf(w, "  on\t%s\n", p.Engine)
+	}
 	for _, t := range p.Tasks {
 		fmt.Fprintf(w, "  answer\t%s by %s, with %s labels\n", t.Name, t.Component, strings.Join(t.Labels, ", "))
 	}

@@ -27,11 +27,19 @@ import (
 type Checkpoints struct {
 	Dir string
 	Job string // key of the training that they belong to; those of another are ignored
+	// Training is the key of the training without what computes it; a checkpoint of it is gone on from, too.
+	Training string
+}
+
+// ours says whether a checkpoint is one to go on from.
+func (c *Checkpoints) ours(s *checkpointState) bool {
+	return s.Job == c.Job || c.Training != "" && s.Training == c.Training
 }
 
 // checkpointState is state.json.
 type checkpointState struct {
 	Job      string            `json:"job"`
+	Training string            `json:"training,omitempty"`
 	Step     int               `json:"step"` // steps done
 	Seconds  float64           `json:"seconds"`
 	Marks    map[string]int64  `json:"marks"`    // offsets of the files that grow with the training
@@ -68,11 +76,55 @@ func (c *Checkpoints) latest() (*checkpointState, string, error) {
 	return nil, "", nil
 }
 
+// Newest gives the step of the newest good checkpoint and what computed it last; 0 when there is none.
+func (c *Checkpoints) Newest() (step int, by string, err error) {
+	s, _, err := c.latest()
+	if err != nil || s == nil {
+		return 0, "", err
+	}
+	if n := len(s.Computed); n > 0 {
+		by = s.Computed[n-1].String()
+	}
+	return s.Step, by, nil
+}
+
+// Take copies the newest good checkpoint of another run.
+func (c *Checkpoints) Take(from *Checkpoints) error {
+	s, dir, err := from.latest()
+	if err != nil || s == nil {
+		return err
+	}
+	taken := *s
+	taken.Job = c.Job
+	return c.write(&taken, func(aside string) error {
+		for _, name := range []string{networkFile, objectiveFile} {
+			if err := copyFile(filepath.Join(aside, name), filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
+
 // good reads the checkpoint of a step and compares its files with their digests; nil when it is damaged or belongs to
 // another training.
 func (c *Checkpoints) good(step int) *checkpointState {
 	s, err := readState(c.path(step))
-	if err != nil || s.Job != c.Job || s.Step != step { // another's files are not worth hashing
+	if err != nil || !c.ours(s) || s.Step != step { // another's files are not worth hashing
 		return nil
 	}
 	for _, name := range []string{networkFile, objectiveFile} {
@@ -188,7 +240,7 @@ func (c *Checkpoints) prune(newest int) error {
 	}
 	left := kept
 	for _, step := range slices.Backward(steps) {
-		if s, err := readState(c.path(step)); err == nil && s.Job == c.Job && step <= newest && left > 0 {
+		if s, err := readState(c.path(step)); err == nil && c.ours(s) && step <= newest && left > 0 {
 			left--
 			continue
 		}

@@ -76,7 +76,7 @@ func (s *sitting) save(step int) error {
 
 // write makes a checkpoint of a state.
 func (s *sitting) write(h *held) error {
-	err := s.Checkpoints.write(&checkpointState{Job: s.Checkpoints.Job, Step: h.step, Seconds: h.seconds, Marks: h.marks, Computed: s.Computed}, func(dir string) error {
+	err := s.Checkpoints.write(&checkpointState{Job: s.Checkpoints.Job, Training: s.Checkpoints.Training, Step: h.step, Seconds: h.seconds, Marks: h.marks, Computed: s.Computed}, func(dir string) error {
 		if err := engine.WriteArrays(filepath.Join(dir, networkFile), h.network, nil); err != nil {
 			return err
 		}
