@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -231,7 +232,7 @@ func asUsed(file string) ([]byte, error) {
 	if err := run.ReadJSON(file, &whole); err != nil {
 		return nil, err
 	}
-	delete(whole, "engine") // weights are of any: the native one computes with them, wherever they were learned
+	withoutEngine(whole)
 	tasks, _ := whole["tasks"].(map[string]any)
 	for _, task := range tasks {
 		fields, _ := task.(map[string]any)
@@ -242,6 +243,34 @@ func asUsed(file string) ([]byte, error) {
 		}
 	}
 	return json.Marshal(whole)
+}
+
+// withoutEngine leaves the engine out, and its plugin where nothing else is of it: weights are of any engine, and the native
+// one computes with them, wherever they were learned.
+func withoutEngine(whole map[string]any) {
+	named, _ := whole["engine"].(map[string]any)
+	plugins, _ := whole["plugins"].(map[string]any)
+	delete(whole, "engine")
+	for engine := range named {
+		if plugin, _, _ := strings.Cut(engine, "."); !names(whole, plugin+".") {
+			delete(plugins, plugin)
+		}
+	}
+}
+
+// names says whether a field's name begins so, anywhere.
+func names(tree any, prefix string) bool {
+	switch t := tree.(type) {
+	case map[string]any:
+		for name, v := range t {
+			if strings.HasPrefix(name, prefix) || names(v, prefix) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(t, func(v any) bool { return names(v, prefix) })
+	}
+	return false
 }
 
 func (u *used) close() error {
