@@ -1,0 +1,178 @@
+// Package examples_test runs the plugins of third parties that stand in the folders here, each a module of its own: their own
+// tests, the conformance kit among them, and their experiments on real data.
+package examples_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// command is asterism, built once for all tests.
+var command = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "asterism-examples-")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "asterism")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/asterism").CombinedOutput(); err != nil {
+		return "", &exec.Error{Name: string(out), Err: err}
+	}
+	return program, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if program, err := command(); err == nil {
+		os.RemoveAll(filepath.Dir(program))
+	}
+	os.Exit(code)
+}
+
+func asterism(t *testing.T) string {
+	t.Helper()
+	program, err := command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// modules are the folders with Go plugins.
+func modules(t *testing.T) (names []string) {
+	t.Helper()
+	found, err := filepath.Glob("*/go.mod")
+	if err != nil || len(found) < 3 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	for _, f := range found {
+		names = append(names, filepath.Dir(f))
+	}
+	return names
+}
+
+// Each plugin's author's own tests pass, from the modules that asterism itself needs and no others.
+func TestAuthorsTests(t *testing.T) {
+	for _, name := range modules(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, words := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
+				c := exec.Command("go", words...)
+				c.Dir = name
+				c.Env = append(os.Environ(), "ASTERISM="+asterism(t), "GOWORK=off", "GOPROXY=off", "GOFLAGS=-mod=readonly")
+				if out, err := c.CombinedOutput(); err != nil {
+					t.Fatalf("go %s in %s: %v\n%s", strings.Join(words, " "), name, err, out)
+				}
+			}
+		})
+	}
+}
+
+// data gives the folder of real data, or skips.
+func data(t *testing.T) string {
+	t.Helper()
+	root := os.Getenv("ASTERISM_DATA")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	root, err := filepath.Abs(root)
+	if err == nil {
+		_, err = os.Stat(root)
+	}
+	if err != nil {
+		if os.Getenv("ASTERISM_REQUIRE") != "" {
+			t.Fatalf("ASTERISM_REQUIRE is set and the data are not there: %v", err)
+		}
+		t.Skip("needs the test data: set ASTERISM_DATA")
+	}
+	return root
+}
+
+// result is what a person reads of one task.
+type result struct {
+	Part   string
+	Fit    int `json:"fit_rows"`
+	Score  int `json:"score_rows"`
+	Scores []struct {
+		Arm, Metric string
+		Mean        float64
+	}
+}
+
+// The experiments of the plugins, made small, run on real data and answer. They name their plugin as a user's would: from
+// the author's folder, which is built.
+func TestExperiments(t *testing.T) {
+	for file, c := range map[string]struct {
+		sets       []string
+		metric     string
+		fit, score int // rows; 0: some
+	}{
+		"series/motions.cue": {[]string{"train.epochs=1", `train.schedule.cosine={}`, "tasks.motion.draws=1"}, "accuracy", 40, 40}, // the archive's own parts
+		"series/italy.cue":   {[]string{"train.epochs=1", `train.schedule.cosine={}`, "tasks.season.draws=1"}, "accuracy", 0, 0},
+		"volumes/adrenal.cue": {[]string{"train.epochs=1", `train.schedule.cosine={}`, "train.batch=16", "tasks.gland.draws=1", `tasks.gland.labels=["all"]`, `data.sources[0]."volumes.npz".count=60`},
+			"balanced accuracy", 0, 0},
+		"hsc/blends.cue": {[]string{"train.epochs=1"}, "mean similarity", 0, 0},
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			root, program, tmp := data(t), asterism(t), t.TempDir()
+			name := filepath.Dir(file)
+			words := []string{"--json", "--progress", "none", "--runs", filepath.Join(tmp, "runs"), "--plugin", name + "=" + name, "run", file, "-t", "root=" + root}
+			for _, s := range c.sets {
+				words = append(words, "--set", s)
+			}
+			run := exec.Command(program, words...)
+			var said strings.Builder
+			run.Env, run.Stderr = append(os.Environ(), "ASTERISM_CACHE="+filepath.Join(tmp, "cache")), &said
+			out, err := run.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s%s", err, out, said.String())
+			}
+			var answer struct{ Results []result }
+			if err := json.Unmarshal(out, &answer); err != nil || len(answer.Results) != 1 {
+				t.Fatalf("%v: %s", err, out)
+			}
+			r := answer.Results[0]
+			if r.Part != "test" || r.Fit == 0 || r.Score == 0 || c.fit > 0 && (r.Fit != c.fit || r.Score != c.score) {
+				t.Errorf("learned from %d and judged on %d of the part %s", r.Fit, r.Score, r.Part)
+			}
+			arms := map[string]bool{}
+			for _, s := range r.Scores {
+				if s.Metric == c.metric && s.Mean >= -1 && s.Mean <= 1 && !math.IsNaN(s.Mean) {
+					arms[s.Arm] = true
+				}
+			}
+			if !arms["learned"] || !arms["untrained"] {
+				t.Errorf("there is no %s in %s", c.metric, out)
+			}
+		})
+	}
+}
+
+// Every experiment that stands in an example's folder is run by TestExperiments.
+func TestEveryExperimentIsRun(t *testing.T) {
+	text, err := os.ReadFile("examples_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range modules(t) {
+		files, err := filepath.Glob(filepath.Join(name, "*.cue"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			cue, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(cue), "asterism.#Experiment") && !strings.Contains(string(text), `"`+filepath.ToSlash(f)+`"`) {
+				t.Errorf("%s is run by no test", f)
+			}
+		}
+	}
+}
