@@ -15,6 +15,11 @@ goes to the log; an exception is an error of the component, with its traceback, 
 
 It must be imported before libraries that print when they are imported. Messages that authors read and write (SampleFacts,
 AugmentationPlan, Catalogue, Program, …) are those of the contract, core/protocol/asterism.proto, under this package's name.
+
+Threads: calls come from threads of the SDK's. Datasets and objectives are called one at a time; an augmentation, a task or an
+encoder by several threads at once, so keep in self what the configuration says and nothing of a call. One batch is one
+call in one thread: what computes in numpy or in C runs beside others, what computes in Python takes turns. asterism
+--threads N gives a plugin's process OMP_NUM_THREADS=N; results must not depend on it.
 """
 
 from . import _process  # first: from here on prints go to the log
@@ -92,11 +97,12 @@ engine = _decorator(ENGINE, ["report", "compile"])
 
 def serve(name: str, version: str) -> None:
     """The last line of a plugin. Run with the argument describe it prints the plugin's plugin.json; started by asterism it
-    serves the components that were registered until the host closes or dies, and does not return."""
+    serves the components that were registered until the host closes or dies, and does not return. Where the script is
+    imported, as by its own test, it does nothing."""
     import sys
 
-    if sys._getframe(1).f_globals.get("__name__") == "__mp_main__":
-        return  # multiprocessing reads the script again in each of its children
+    if sys._getframe(1).f_globals.get("__name__") != "__main__":
+        return  # imported by a test, or read again by multiprocessing in one of its children
     if not _NAME.fullmatch(name) or not version or not _components:
         sys.exit(f"the plugin {name!r} is not complete: it needs a name of lower-case letters, digits and _, a version, and components")
     from . import _serve

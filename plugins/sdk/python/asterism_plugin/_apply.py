@@ -19,6 +19,10 @@ class Sample:
 
     __slots__ = ("input", "out", "facts", "statistics", "column", "add", "_key", "_epoch", "_id", "_source")
 
+    def __init__(self, key: key.Key, epoch: int = 0, id: int = 0):
+        self._key, self._epoch, self._id, self._source = key, epoch, id, None
+        self.statistics, self.column, self.add = (), {}, {}
+
     @property
     def random(self) -> key.Source:
         if self._source is None:
@@ -34,6 +38,10 @@ class Batch:
     """
 
     __slots__ = ("input", "out", "facts", "statistics", "column", "add", "_key", "_epoch", "_samples", "_sources")
+
+    def __init__(self, key: key.Key, epoch: int, ids):
+        self._key, self._epoch, self._samples, self._sources = key, epoch, ids, None
+        self.statistics, self.column, self.add = (), {}, {}
 
     def __len__(self):
         return len(self._samples)
@@ -116,9 +124,8 @@ def _link(i, link, r, source, into, columns, added):
     adds = {f.name: added[f.name] for f in i.plan.adds}
     stream = key.Key(r.seed, "view", r.view, link.path)
     if hasattr(i.value, "apply_batch"):
-        b = Batch()
+        b = Batch(stream, r.epoch, r.samples)
         b.input, b.out, b.facts, b.statistics, b.column, b.add = source, into, link.facts, link.statistics, reads, dict(adds)
-        b._key, b._epoch, b._samples, b._sources = stream, r.epoch, r.samples, None
         for values in adds.values():
             values[...] = np.nan
         i.value.apply_batch(b)
@@ -126,8 +133,8 @@ def _link(i, link, r, source, into, columns, added):
         for name, values in adds.items():
             _fill(values, b.add[name], f"add[{name!r}]")
         return
-    s = Sample()
-    s.facts, s.statistics, s._key, s._epoch = link.facts, link.statistics, stream, r.epoch
+    s = Sample(stream, r.epoch)
+    s.facts, s.statistics = link.facts, link.statistics
     for k, (s.input, out, s._id) in enumerate(zip(source, into, r.samples)):
         s.out, s._source = out, None
         s.column = {name: float(values[k]) for name, values in reads.items()}
