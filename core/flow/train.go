@@ -308,7 +308,10 @@ func labelFacts(s *data.Store, rows []int) []*protocol.LabelFacts {
 	var facts []*protocol.LabelFacts
 	for _, name := range s.Columns() {
 		c, _ := s.Column(name)
-		l := &protocol.LabelFacts{Column: name, Categories: c.Categories, Minimum: math.Inf(1), Maximum: math.Inf(-1)}
+		l := &protocol.LabelFacts{Column: name, Categories: c.Categories, Minimum: math.Inf(1), Maximum: math.Inf(-1), Type: protocol.Field_NUMBER}
+		if len(c.Categories) > 0 {
+			l.Type = protocol.Field_STRING
+		}
 		for _, r := range rows {
 			if v := c.Values[r]; !math.IsNaN(v) {
 				l.Count++
