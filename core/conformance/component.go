@@ -16,12 +16,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// schemaChecks look at a component's schema, componentChecks at every case of it; the first of those says whether there is
-// anything to look at. lastChecks come after the kind's own.
+// schemaChecks look at a component's schema, componentChecks at every case of it. lastChecks come after the kind's own.
 var (
-	schemaChecks    = []check{{"schema", []string{"1.3", "1.4"}, schema}}
-	componentChecks = []check{{"configuration", []string{"1.5"}, configuration}}
-	lastChecks      = []check{{"memory", []string{"1.11"}, steady}}
+	schemaChecks    = []check{{"schema", []string{"1.2", "1.3", "1.4"}, schema, false}}
+	componentChecks = []check{{"configuration", []string{"1.5"}, configuration, true}}
+	lastChecks      = []check{{"memory", []string{"1.11"}, steady, false}}
 )
 
 // stranger is a field that no schema has.
@@ -129,9 +128,9 @@ func configuration(t *trial) error {
 	if err := d.Release(t.ctx, id); err != nil {
 		return said(err)
 	}
-	for name, call := range callsOf(t.info.Kind) {
-		if call(t.ctx, d, id) == nil {
-			return &broken{paragraph: "1.5", expected: "an error for " + name + " of an instance that was released", seen: "an answer"}
+	for _, call := range requests(t.info.Kind) {
+		if call.make(t.ctx, d, id) == nil {
+			return &broken{paragraph: "1.5", expected: "an error for " + call.name + " of an instance that was released", seen: "an answer"}
 		}
 	}
 	return nil

@@ -76,6 +76,7 @@ type check struct {
 	name string
 	says []string // the paragraphs that it can find broken
 	run  func(*trial) error
+	gate bool // whether there is nothing for those after it to look at when it fails
 }
 
 // broken is a rule that is not kept.
@@ -116,7 +117,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	}
 	k := &kit{Options: o, ctx: ctx}
 	whole := &trial{kit: k, name: o.Spec.Name}
-	alive := k.run(whole, pluginChecks, true)
+	alive := k.run(whole, pluginChecks)
 	whole.close()
 	for _, c := range o.Spec.Manifest.Components {
 		if !alive {
@@ -140,7 +141,7 @@ func (k *kit) component(c *protocol.ComponentInfo, cases []Case) {
 		return
 	}
 	defer first.close()
-	k.run(first, schemaChecks, false)
+	k.run(first, schemaChecks)
 	if len(cases) == 0 {
 		cases = []Case{{}}
 	}
@@ -149,7 +150,7 @@ func (k *kit) component(c *protocol.ComponentInfo, cases []Case) {
 		if len(cases) > 1 {
 			t.number = i + 1
 		}
-		_ = k.run(t, componentChecks, true) && k.run(t, kinds[c.Kind], true) && k.run(t, lastChecks, false)
+		_ = k.run(t, componentChecks) && k.run(t, kinds[c.Kind]) && k.run(t, lastChecks)
 		t.close()
 	}
 }
@@ -159,13 +160,12 @@ func (k *kit) wants(name string, c check) bool {
 	return k.Match == nil || k.Match.MatchString(Result{Component: name, Check: c.name}.Name())
 }
 
-// run runs checks one after another. With gate, the first says whether there is anything for the others to look at, which
-// is what run answers.
-func (k *kit) run(t *trial, checks []check, gate bool) bool {
-	for i, c := range checks {
+// run runs checks one after another. It says whether there is anything to look at after them.
+func (k *kit) run(t *trial, checks []check) bool {
+	for _, c := range checks {
 		r := Result{Component: t.name, Case: t.number, Check: c.name}
-		wanted, gating := k.wants(t.name, c), gate && i == 0
-		if !wanted && !gating {
+		wanted := k.wants(t.name, c)
+		if !wanted && !c.gate {
 			continue
 		}
 		if wanted && k.Begin != nil {
@@ -184,7 +184,7 @@ func (k *kit) run(t *trial, checks []check, gate bool) bool {
 		if k.Report != nil {
 			k.Report(r)
 		}
-		if gating && err != nil {
+		if c.gate && err != nil {
 			return false // the others would say the same again
 		}
 	}

@@ -10,9 +10,9 @@ import (
 )
 
 var encoderChecks = []check{
-	{"models", []string{"4.1", "4.2"}, models},
-	{"same", []string{"4.3"}, sameModel},
-	{"small", []string{"4.4"}, smallModel},
+	{"models", []string{"4.1", "4.2", "4.4"}, models, true},
+	{"same", []string{"4.3"}, sameModel, false},
+	{"small", []string{"4.4"}, smallModel, false},
 }
 
 // shapes that are tried where the case names none.

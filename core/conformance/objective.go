@@ -18,13 +18,13 @@ import (
 )
 
 var objectiveChecks = []check{
-	{"program", []string{"5.1", "5.2"}, program},
-	{"finite", []string{"5.3"}, finiteLoss},
-	{"gradients", []string{"5.4"}, gradients},
-	{"filled", []string{"5.5", "5.6"}, filledGradients},
-	{"labels", []string{"5.7"}, missingLabels},
-	{"replay", []string{"5.8"}, replay},
-	{"state", []string{"5.9", "5.10"}, state},
+	{"program", []string{"5.1", "5.2"}, program, true},
+	{"finite", []string{"5.3"}, finiteLoss, false},
+	{"gradients", []string{"5.4"}, gradients, false},
+	{"filled", []string{"5.5", "5.6"}, filledGradients, false},
+	{"labels", []string{"5.7"}, missingLabels, false},
+	{"replay", []string{"5.8"}, replay, false},
+	{"state", []string{"5.9", "5.10"}, state, false},
 }
 
 // defaultLabels are the columns that there are where the case names none.

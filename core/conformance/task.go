@@ -13,14 +13,14 @@ import (
 )
 
 var taskChecks = []check{
-	{"answer", []string{"6.1", "6.2", "6.3"}, answers},
-	{"repeat", []string{"6.4"}, repeats},
-	{"predict", []string{"6.5"}, predictsFromState},
-	{"rows", []string{"6.6"}, rowByRow},
-	{"weights", []string{"6.7"}, weights},
-	{"state", []string{"6.8"}, taskState},
-	{"score", []string{"6.9"}, scores},
-	{"few", []string{"6.10"}, few},
+	{"answer", []string{"6.1", "6.2", "6.3"}, answers, true},
+	{"repeat", []string{"6.4"}, repeats, false},
+	{"predict", []string{"6.5"}, predictsFromState, false},
+	{"rows", []string{"6.6"}, rowByRow, false},
+	{"weights", []string{"6.7"}, weights, false},
+	{"state", []string{"6.8"}, taskState, false},
+	{"score", []string{"6.9"}, scores, false},
+	{"few", []string{"6.10"}, few, false},
 }
 
 // predictor is a configured task with representations and labels, of rows to learn from and of rows to be judged on.
