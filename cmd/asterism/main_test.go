@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in the scripts")
 
-// TestMain lets the test binary be the command itself, also when the command starts itself again to serve a plugin.
+// TestMain lets the test binary be the command itself, also when the command starts itself again to serve a plugin or to
+// hold one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "plugin" && (os.Args[2] == "serve" || os.Args[2] == "hold") {
 		os.Exit(Main())
