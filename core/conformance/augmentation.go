@@ -315,7 +315,7 @@ func (t *trial) typical(h *home) (*augmented, error) {
 		}
 	}
 	if first != nil {
-		return nil, &broken{paragraph: "3.1", expected: "a plan for samples of some rank", seen: words(first), advice: "give it samples that it takes: a case with facts in conformance.cue"}
+		return nil, &broken{paragraph: "3.1", expected: "a plan for samples of some rank", seen: words(first), log: logOf(first), advice: "give it samples that it takes: a case with facts in conformance.cue"}
 	}
 	return nil, &broken{paragraph: "3.1", expected: "a plan for samples of one of the ranks that it declares", seen: "none for one, two or three dimensions"}
 }
@@ -340,7 +340,7 @@ func ranks(t *trial) error {
 		case refusal(err):
 			refused[rank] = err
 		default:
-			return &broken{paragraph: "3.1", expected: fmt.Sprintf("a plan for samples of %d dimensions, or a refusal that says why", rank), seen: words(err),
+			return &broken{paragraph: "3.1", expected: fmt.Sprintf("a plan for samples of %d dimensions, or a refusal that says why", rank), seen: words(err), log: logOf(err),
 				advice: "an error of the configuration (FieldError, ConfigError) says that these samples cannot be taken"}
 		}
 	}
@@ -366,7 +366,7 @@ func ranks(t *trial) error {
 			return &broken{paragraph: "3.1", expected: "ranks from 1 to 3", seen: fmt.Sprint(r)}
 		}
 		if err := refused[int(r)]; err != nil && (told == 0 || told == int(r)) {
-			return &broken{paragraph: "3.1", expected: fmt.Sprintf("samples of %d dimensions, which the plan declares, to be taken", r), seen: words(err),
+			return &broken{paragraph: "3.1", expected: fmt.Sprintf("samples of %d dimensions, which the plan declares, to be taken", r), seen: words(err), log: logOf(err),
 				advice: "give samples that it takes: a case with facts in conformance.cue"}
 		}
 	}
@@ -667,7 +667,7 @@ func missing(t *trial) error {
 		}
 	}})
 	if err != nil {
-		return &broken{paragraph: "3.9", expected: "samples with missing pixels (NaN) to be taken", seen: words(err)}
+		return &broken{paragraph: "3.9", expected: "samples with missing pixels (NaN) to be taken", seen: words(err), log: logOf(err)}
 	}
 	if wrong != "" {
 		return &broken{paragraph: "3.9", expected: "what is missing (NaN) to stay missing", seen: wrong, advice: "do not put values in the place of NaN: a pixel without a measurement is not one that is zero"}
@@ -683,7 +683,7 @@ func missing(t *trial) error {
 	}
 	got, err = a.apply(all, how{})
 	if err != nil {
-		return &broken{paragraph: "3.9", expected: "samples whose columns have no value (NaN) to be taken", seen: words(err)}
+		return &broken{paragraph: "3.9", expected: "samples whose columns have no value (NaN) to be taken", seen: words(err), log: logOf(err)}
 	}
 	return same("beside a sample whose columns have no value", all[1:], got[1:], want)
 }
@@ -695,7 +695,7 @@ func empty(t *trial) error {
 		return err
 	}
 	if _, err := a.apply(nil, how{}); err != nil {
-		return &broken{paragraph: "3.10", expected: "a batch of no samples to be no error", seen: words(err)}
+		return &broken{paragraph: "3.10", expected: "a batch of no samples to be no error", seen: words(err), log: logOf(err)}
 	}
 	return nil
 }
@@ -719,7 +719,7 @@ func small(t *trial) error {
 				if refusal(err) {
 					continue
 				}
-				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v to be planned, or refused with a reason", f.Shape), seen: words(err),
+				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v to be planned, or refused with a reason", f.Shape), seen: words(err), log: logOf(err),
 					advice: "an error of the configuration (FieldError, ConfigError) tells the user which size is too small"}
 			}
 			if len(a.plan.Ranks) > 0 && !slices.Contains(a.plan.Ranks, uint32(rank)) {
@@ -731,7 +731,7 @@ func small(t *trial) error {
 				if asBroken(err, &b) && b.paragraph == "3.5" {
 					return b
 				}
-				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v, which were planned, to be taken", f.Shape), seen: words(err), advice: "say no in the plan"}
+				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v, which were planned, to be taken", f.Shape), seen: words(err), log: logOf(err), advice: "say no in the plan"}
 			}
 		}
 	}
@@ -781,7 +781,7 @@ func descriptors(t *trial) error {
 		}
 	}
 	if _, err := a.apply(count(4), how{}); err != nil {
-		return &broken{paragraph: "3.12", expected: "a good batch to be taken after bad ones", seen: words(err)}
+		return &broken{paragraph: "3.12", expected: "a good batch to be taken after bad ones", seen: words(err), log: logOf(err)}
 	}
 	return nil
 }

@@ -81,11 +81,11 @@ func ReadCases(file string, manifest *protocol.Description) (map[string][]Case, 
 	}
 	given := ctx.CompileBytes(text, cue.Filename(file))
 	if err := given.Err(); err != nil {
-		return nil, wrong(file, err)
+		return nil, wrong(file, "", err)
 	}
 	fields, err := given.Fields()
 	if err != nil {
-		return nil, wrong(file, err)
+		return nil, wrong(file, "", err)
 	}
 	cases := map[string][]Case{}
 	for fields.Next() {
@@ -96,12 +96,12 @@ func ReadCases(file string, manifest *protocol.Description) (map[string][]Case, 
 		}
 		list, err := fields.Value().List()
 		if err != nil {
-			return nil, wrong(file, err)
+			return nil, wrong(file, name, err)
 		}
-		for list.Next() {
+		for n := 0; list.Next(); n++ {
 			c, err := readCase(schema, list.Value(), manifest.Components[i].Kind)
 			if err != nil {
-				return nil, wrong(file, err)
+				return nil, wrong(file, fmt.Sprintf("%s.%d", name, n), err)
 			}
 			cases[name] = append(cases[name], c)
 		}
@@ -152,19 +152,31 @@ func unknown(name string, v cue.Value, manifest *protocol.Description) error {
 	return fault.List{f}
 }
 
-// wrong turns CUE's errors into faults at their places in the file.
-func wrong(file string, err error) error {
+// wrong turns CUE's errors into faults, one for each place in the file; in is where a case stands in it, "blur.0".
+func wrong(file, in string, err error) error {
 	var list fault.List
 	for _, e := range errors.Errors(err) {
 		format, a := e.Msg()
-		f := &fault.Error{Kind: fault.Config, What: fmt.Sprintf(format, a...), Path: strings.Join(e.Path(), "."), Do: "what a case may say is in the documentation of plugin test"}
+		path := e.Path()
+		if len(path) > 0 && strings.HasPrefix(path[0], "#") {
+			path[0] = in
+		}
+		f := &fault.Error{Kind: fault.Config, What: fmt.Sprintf(format, a...), Path: strings.Join(path, "."), Do: "asterism help plugin test says what a case may hold"}
 		for _, p := range append([]token.Pos{e.Position()}, errors.Positions(e)...) {
 			if p.IsValid() && p.Filename() == file {
 				f.Where = where(p)
 				break
 			}
 		}
-		list = append(list, f)
+		i := slices.IndexFunc(list, func(o *fault.Error) bool { return o.Where == f.Where })
+		switch {
+		case f.Where == "" && len(errors.Errors(err)) > 1:
+			// a sum of the others
+		case i < 0:
+			list = append(list, f)
+		default: // one of several ways to say it; the last is of the type, not of the default
+			list[i] = f
+		}
 	}
 	return list
 }

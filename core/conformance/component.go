@@ -123,7 +123,7 @@ func configuration(t *trial) error {
 	h := t.shared()
 	d, id, err := t.instance(h)
 	if err != nil {
-		return &broken{paragraph: "1.5", expected: "an instance of " + what, seen: words(err), advice: advice(err)}
+		return &broken{paragraph: "1.5", expected: "an instance of " + what, seen: words(err), log: logOf(err), advice: advice(err)}
 	}
 	if err := d.Release(t.ctx, id); err != nil {
 		return said(err)
@@ -162,6 +162,15 @@ func advice(err error) string {
 	var f *fault.Error
 	if errors.As(err, &f) {
 		return f.Do
+	}
+	return ""
+}
+
+// logOf is what the plugin wrote about an error.
+func logOf(err error) string {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return f.Log
 	}
 	return ""
 }

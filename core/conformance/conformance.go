@@ -83,6 +83,7 @@ type check struct {
 type broken struct {
 	paragraph              string
 	expected, seen, advice string
+	log                    string // what the plugin wrote about it
 }
 
 func (b *broken) Error() string { return b.expected + "; " + b.seen }
@@ -209,9 +210,10 @@ func (k *kit) judge(r *Result, c check, err error) {
 		var f *fault.Error
 		if errors.As(err, &f) {
 			b.seen, b.advice = strings.TrimPrefix(f.Error(), r.Component+": "), f.Do
-			r.Log = f.Log
+			b.log = f.Log
 		}
 	}
+	r.Log = b.log
 	r.Outcome, r.Paragraph, r.Expected, r.Seen, r.Advice = Failed, b.paragraph, b.expected, b.seen, b.advice
 	k.summary.Failed++
 }

@@ -331,7 +331,7 @@ func noFile(t *trial) error {
 		return &broken{paragraph: "2.8", expected: "a file that is not there to be bad, or an error", seen: fmt.Sprintf("a record %q", r.ID)}
 	}
 	if err != nil && !refusal(err) {
-		return &broken{paragraph: "2.8", expected: "a file that is not there to be bad, or an error of the data that says so", seen: words(err), advice: "set Bad to what is wrong with the file, or give a DataError"}
+		return &broken{paragraph: "2.8", expected: "a file that is not there to be bad, or an error of the data that says so", seen: words(err), log: logOf(err), advice: "set Bad to what is wrong with the file, or give a DataError"}
 	}
 	return nil
 }
@@ -367,7 +367,7 @@ func slots(t *trial) error {
 		case harmed:
 			return &broken{paragraph: "2.9", expected: "nothing written outside of the slot", seen: where}
 		case err != nil:
-			return &broken{paragraph: "2.9", expected: fmt.Sprintf("as many records as fit into %d bytes, or none", size), seen: words(said(err)),
+			return &broken{paragraph: "2.9", expected: fmt.Sprintf("as many records as fit into %d bytes, or none", size), seen: words(said(err)), log: logOf(said(err)),
 				advice: "answer with no record where not even one fits: the host then gives a larger slot"}
 		}
 		for _, r := range answer.Records {

@@ -44,7 +44,7 @@ func models(t *trial) error {
 	for _, input := range t.given.Inputs {
 		m, err := h.Encoder(t.ctx, t.ref(), input)
 		if err != nil {
-			return &broken{paragraph: "4.1", expected: fmt.Sprintf("a model for samples of the shape %v, which the case names", input), seen: words(err)}
+			return &broken{paragraph: "4.1", expected: fmt.Sprintf("a model for samples of the shape %v, which the case names", input), seen: words(err), log: logOf(err)}
 		}
 		if err := sound(m, input); err != nil {
 			return err
@@ -70,14 +70,14 @@ func models(t *trial) error {
 		}
 	}
 	if described == 0 {
-		return &broken{paragraph: "4.1", expected: fmt.Sprintf("a model for samples of one of the shapes %v", shapes), seen: words(last), advice: "name shapes that it takes: a case with inputs in conformance.cue"}
+		return &broken{paragraph: "4.1", expected: fmt.Sprintf("a model for samples of one of the shapes %v", shapes), seen: words(last), log: logOf(last), advice: "name shapes that it takes: a case with inputs in conformance.cue"}
 	}
 	return nil
 }
 
 // unreasoned is about a shape that is neither taken nor refused.
 func unreasoned(input []int64, err error) error {
-	return &broken{paragraph: "4.4", expected: fmt.Sprintf("a model for samples of the shape %v, or a refusal that says why", input), seen: words(err),
+	return &broken{paragraph: "4.4", expected: fmt.Sprintf("a model for samples of the shape %v, or a refusal that says why", input), seen: words(err), log: logOf(err),
 		advice: "an error of the configuration (FieldError, ConfigError) says that these samples cannot be taken"}
 }
 

@@ -492,7 +492,7 @@ func missingLabels(t *trial) error {
 	}
 	o, err := l.again(0)
 	if err != nil {
-		return &broken{paragraph: "5.7", expected: "a step in which some objects have no label (NaN)", seen: words(err), advice: "leave them out of the loss, or set labelled_only"}
+		return &broken{paragraph: "5.7", expected: "a step in which some objects have no label (NaN)", seen: words(err), log: logOf(err), advice: "leave them out of the loss, or set labelled_only"}
 	}
 	if math.IsNaN(o.loss) || math.IsInf(o.loss, 0) {
 		return &broken{paragraph: "5.7", expected: "a finite loss where some objects have no label (NaN)", seen: fmt.Sprint(o.loss), advice: "leave them out of the loss, or set labelled_only"}

@@ -231,7 +231,7 @@ func rowByRow(t *trial) error {
 		one := plugin.Tensor{Name: "x", Shape: []int64{1, int64(width)}, F32: p.x[1].F32[i*width : (i+1)*width]}
 		got, err := p.Predict(t.ctx, state, one, p.needs.PredictionBytes)
 		if err != nil {
-			return &broken{paragraph: "6.6", expected: "a prediction of a single row", seen: words(err)}
+			return &broken{paragraph: "6.6", expected: "a prediction of a single row", seen: words(err), log: logOf(err)}
 		}
 		for k, w := range want {
 			whole, alone := numbers(w), numbers(got[min(k, len(got)-1)])
@@ -262,7 +262,7 @@ func weights(t *trial) error {
 	}
 	state, err := p.Fit(t.ctx, in)
 	if err != nil {
-		return &broken{paragraph: "6.7", expected: "weights to be taken", seen: words(err)}
+		return &broken{paragraph: "6.7", expected: "weights to be taken", seen: words(err), log: logOf(err)}
 	}
 	got, err := p.predict(state)
 	if err != nil {
@@ -283,7 +283,7 @@ func weights(t *trial) error {
 		_, err = p.predict(state)
 	}
 	if err != nil {
-		return &broken{paragraph: "6.7", expected: "weights of 0, ½ and 1 to be taken", seen: words(err)}
+		return &broken{paragraph: "6.7", expected: "weights of 0, ½ and 1 to be taken", seen: words(err), log: logOf(err)}
 	}
 	return nil
 }
@@ -304,7 +304,7 @@ func taskState(t *trial) error {
 	}
 	got, err := p.predict(kept)
 	if err != nil {
-		return &broken{paragraph: "6.8", expected: "predictions from a state that was saved, in a process that has learned nothing", seen: words(err),
+		return &broken{paragraph: "6.8", expected: "predictions from a state that was saved, in a process that has learned nothing", seen: words(err), log: logOf(err),
 			advice: "find the tensors of the state by their names, and keep all that Predict needs in them"}
 	}
 	if why := tensorsDiffer(got, want); why != "" {
@@ -422,7 +422,7 @@ func few(t *trial) error {
 			}
 		}
 		if err != nil && !refusal(err) && fault.KindOf(err) != fault.Resource {
-			return &broken{paragraph: "6.10", expected: what + ", or a refusal that says why", seen: words(err),
+			return &broken{paragraph: "6.10", expected: what + ", or a refusal that says why", seen: words(err), log: logOf(err),
 				advice: "an error of the data (DataError) says which labels are missing; users draw few of them"}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,8 +66,9 @@ func (t *trial) attempt(c check) (err error) {
 				continue
 			}
 			if why := h.why(); why != "" && t.kit.ctx.Err() == nil {
-				err = errors.Join(&broken{paragraph: "1.9", expected: "a process that lives until the host closes it", seen: why,
-					advice: "an error of a component is an answer, not the end of the process; its last output may say more"}, err)
+				why, _, _ = strings.Cut(why, "; it is started anew")
+				err = &broken{paragraph: "1.9", expected: "a process that lives and answers until the host closes it", seen: why,
+					advice: "an error of a component is an answer, not the end of the process", log: h.log.tail()}
 			}
 		}
 		for _, h := range t.more {
@@ -176,6 +178,18 @@ func (k *kept) Write(p []byte) (int, error) {
 		k.text = k.text[n:]
 	}
 	return len(p), nil
+}
+
+// tail gives the last lines, without the plugin's name before each.
+func (k *kept) tail() string {
+	lines := strings.SplitAfter(strings.TrimRight(k.String(), "\n"), "\n")
+	lines = lines[max(0, len(lines)-20):]
+	for i, line := range lines {
+		if _, rest, ok := strings.Cut(line, ": "); ok {
+			lines[i] = rest
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 func (k *kept) String() string {
