@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -149,15 +147,6 @@ func (t *trial) instance(h *home) (plugin.Direct, uint32, error) {
 	}
 	id, err := d.Configure(t.ctx, t.info.Name, t.config)
 	return d, id, said(err)
-}
-
-// file gives a path of a case as the plugin sees it, working in its author's folder.
-func (t *trial) file(path string) bool {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(t.Work, path)
-	}
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // kept is what a plugin writes: the end of it is kept, all of it passed on.
