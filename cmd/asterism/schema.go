@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) schemaCommand() *cobra.Command {
-	c := &cobra.Command{Use: "schema", Short: "Show what an experiment file may say"}
+	c := &cobra.Command{Use: "schema", Short: "Show what an experiment file may say, or write it for editors"}
 	show := &cobra.Command{
 		Use: "show [COMPONENT]", Short: "Show the fields of an experiment, or of a component's configuration", Args: cobra.MaximumNArgs(1),
 		Example: "  asterism schema show\n  asterism schema show contrast.moco",
@@ -33,6 +33,6 @@ func (a *app) schemaCommand() *cobra.Command {
 			return doc.Write(a.out)
 		},
 	}
-	c.AddCommand(show)
+	c.AddCommand(show, a.schemaSyncCommand())
 	return c
 }

@@ -33,10 +33,13 @@ func evaluate(ctx *cue.Context, s *syntax, file string) (cue.Value, *broken) {
 		root = dir
 	}
 	main := filepath.Join(dir, "asterism experiment.cue") // stands in for the file, whatever it is called
-	overlay := map[string]load.Source{
-		main: load.FromString("{}"),
-		filepath.Join(root, "cue.mod", "pkg", filepath.FromSlash(schemas.Module), "asterism.cue"): load.FromString(openLanguage()),
+	language := filepath.Join(root, "cue.mod", "pkg", filepath.FromSlash(schemas.Module))
+	overlay := map[string]load.Source{main: load.FromString("{}")}
+	there, _ := filepath.Glob(filepath.Join(language, "*.cue")) // what Sync has written, for others
+	for _, name := range there {
+		overlay[name] = load.FromString("package asterism\n")
 	}
+	overlay[filepath.Join(language, "asterism.cue")] = load.FromString(openLanguage())
 	for _, name := range []string{"module.cue", "local-module.cue"} {
 		if source, ok := withoutLanguage(filepath.Join(root, "cue.mod", name)); ok {
 			overlay[filepath.Join(root, "cue.mod", name)] = source
