@@ -66,6 +66,9 @@ func read(dir string) (*Plugin, error) {
 	// Words that begin with ./ are files of the folder; a bare command is looked up in PATH.
 	for i, word := range command {
 		if strings.HasPrefix(word, "./") || i == 0 && strings.Contains(word, "/") && !filepath.IsAbs(word) {
+			if !filepath.IsLocal(word) {
+				return nil, invalid(file, "has %q in its command, which leads out of the folder", word)
+			}
 			command[i] = filepath.Join(dir, word)
 		}
 	}

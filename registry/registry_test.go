@@ -229,6 +229,7 @@ func TestBrokenFoldersAreNamedAndLeftOut(t *testing.T) {
 		"json":      {"{", "is not JSON"},
 		"list":      {"[]", "is not JSON"},
 		"command":   {strings.Replace(good, `"command"`, `"comand"`, 1), "has no command"},
+		"outside":   {strings.Replace(good, `"./bin/x"`, `"./../../x"`, 1), "leads out of the folder"},
 		"empty":     {strings.Replace(good, `["./bin/x", "--serve", "data"]`, "[]", 1), "has no command"},
 		"field":     {strings.Replace(good, `"summary"`, `"sumary"`, 1), `unknown field "sumary"`},
 		"name":      {strings.Replace(good, `"acme"`, `"Acme"`, 1), "lower-case"},
