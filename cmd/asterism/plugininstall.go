@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -24,7 +25,7 @@ What is installed is yours to start in any experiment. Plugins that came with th
 are started when you have installed them as well: asterism plugin install --project .asterism/plugins/acme/1.2.0`,
 		Example: "  asterism plugin install acme-1.2.0-linux-amd64.tar.gz\n  asterism plugin install ./acme --project",
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.store(project, ".")
+			s, err := a.store(project, projectOf(args[0]))
 			if err != nil {
 				return err
 			}
@@ -58,4 +59,17 @@ are started when you have installed them as well: asterism plugin install --proj
 	c.Flags().BoolVar(&project, "project", false, "into .asterism/plugins of the working folder, for the experiments in it")
 	c.Flags().BoolVar(&force, "force", false, "take it instead of one with the same version and other content")
 	return c
+}
+
+// projectOf gives the folder of the project in which a plugin is installed already, or else the working folder.
+func projectOf(source string) string {
+	source, err := filepath.Abs(source)
+	if err != nil {
+		return "."
+	}
+	plugins := filepath.Dir(filepath.Dir(source))
+	if filepath.Base(plugins) == "plugins" && filepath.Base(filepath.Dir(plugins)) == ".asterism" {
+		return filepath.Dir(filepath.Dir(plugins))
+	}
+	return "."
 }
