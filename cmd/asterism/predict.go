@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -232,7 +233,7 @@ func asUsed(file string) ([]byte, error) {
 	if err := run.ReadJSON(file, &whole); err != nil {
 		return nil, err
 	}
-	withoutEngine(whole)
+	delete(whole, "engine") // weights are of any engine: the native one computes with them, wherever they were learned
 	tasks, _ := whole["tasks"].(map[string]any)
 	for _, task := range tasks {
 		fields, _ := task.(map[string]any)
@@ -242,20 +243,12 @@ func asUsed(file string) ([]byte, error) {
 			}
 		}
 	}
-	return json.Marshal(whole)
-}
-
-// withoutEngine leaves the engine out, and its plugin where nothing else is of it: weights are of any engine, and the native
-// one computes with them, wherever they were learned.
-func withoutEngine(whole map[string]any) {
-	named, _ := whole["engine"].(map[string]any)
-	plugins, _ := whole["plugins"].(map[string]any)
-	delete(whole, "engine")
-	for engine := range named {
-		if plugin, _, _ := strings.Cut(engine, "."); !names(whole, plugin+".") {
-			delete(plugins, plugin)
-		}
+	if plugins, ok := whole["plugins"].(map[string]any); ok { // those of what is left
+		delete(whole, "plugins")
+		maps.DeleteFunc(plugins, func(plugin string, _ any) bool { return !names(whole, plugin+".") })
+		whole["plugins"] = plugins
 	}
+	return json.Marshal(whole)
 }
 
 // names says whether a field's name begins so, anywhere.
