@@ -1,9 +1,15 @@
 """What there is to compute with, and what its errors mean."""
 
+import os
 import re
 
 import asterism_plugin as asterism
 import torch
+
+torch.backends.cudnn.benchmark = False  # it would choose by the clock what to compute with
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 is float32
+if hasattr(torch.utils, "deterministic"):
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads any
 
 
 def find(name: str) -> torch.device:
@@ -34,11 +40,18 @@ def report(device: torch.device) -> asterism.Capabilities:
     return answer
 
 
+def processors() -> int:
+    """How many threads use all that we may: PyTorch's own choice can be fewer."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def guarded(deterministic: bool, f, *arguments):
     """f(*arguments), with errors of PyTorch that the user can do something about in the user's words."""
-    torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = False  # it would choose by the clock what to compute with
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 is float32
+    if torch.are_deterministic_algorithms_enabled() != deterministic:
+        torch.use_deterministic_algorithms(deterministic)
     try:
         return f(*arguments)
     except RuntimeError as e:

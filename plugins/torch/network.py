@@ -1,11 +1,11 @@
 """A program as a network: passes, gradients, the optimiser's step and the momentum network."""
 
-import os
 import warnings
 
 import asterism_plugin as asterism
 import torch
 
+import machine
 from model import Model, Run
 
 LINE = 16  # values that arrays are aligned to: the kernels read several at once
@@ -53,7 +53,7 @@ class Network:
 
     def __init__(self, request, inputs, outputs, gradients, device):
         self.device, self.train, self.seed = device, request.train, request.seed
-        self.threads = request.threads or len(os.sched_getaffinity(0))
+        self.threads = request.threads or machine.processors()
         self.dtype = torch.float64 if request.precision == "float64" else torch.float32
         self.half = request.precision == "bfloat16"
         self.encoder = Model("encoder.", request.encoder)
@@ -81,22 +81,19 @@ class Network:
         self.weights, self.statistics = take(trained), take(buffers)
         self.online = {**self.weights.of, **self.statistics.of}
         self.state = dict(self.online)
-        self.second, taken = None, [self.weights, self.statistics]
+        self.second = None
         if request.second:
             self.second_weights, self.second_statistics = take(trained), take(buffers)
             self.second = {**self.second_weights.of, **self.second_statistics.of}
             self.state.update({"momentum." + name: a for name, a in self.second.items()})
-            taken += [self.second_weights, self.second_statistics]
         self.training = request.train and any(p.gradient for p in request.passes)
         if self.training:
             self.sums, self.velocities = take(trained), take(trained)
             self.state.update({"optimiser." + name: a for name, a in self.velocities.of.items()})
-            taken += [self.sums, self.velocities]
             for name, _ in trained:
                 leaf = self.online[name] = self.weights.of[name].detach().requires_grad_()
                 leaf.grad = self.sums.of[name]  # where backward adds
             self.parts = list(self._parts({name: p for name, p in described if not p.buffer}))
-        self.bytes = sum(a.all.numel() * a.all.element_size() for a in taken) if self.device.type == "cuda" else 0
 
     def _parts(self, parameters):
         """Runs of trained arrays that the optimiser treats alike: where, whether they decay, whether they are the encoder's."""
@@ -143,7 +140,8 @@ class Network:
             raise RuntimeError(f"the gradient of the pass {name!r} before its forward pass")
         tapped, p.tapped = p.tapped, None
         reached = {tap: value for tap, value in tapped.items() if value.requires_grad}
-        torch.autograd.backward(list(reached.values()), [self.gradients[tap].to(self.device, self.dtype) for tap in reached])
+        if reached:
+            torch.autograd.backward(list(reached.values()), [self.gradients[tap].to(self.device, self.dtype) for tap in reached])
         self._end()
 
     @torch.no_grad()

@@ -51,7 +51,6 @@ class Remote:
 
     def __init__(self, run, network):
         self._run, self._network = run, network
-        self.bytes = network.bytes
 
     def forward(self, name, samples, step):
         self._run(self._network.forward, name, samples, step)
