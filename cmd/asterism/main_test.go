@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -55,6 +56,13 @@ func TestScripts(t *testing.T) {
 	}
 	_, missing := os.Stat(data)
 	_, noPython := os.Stat("/usr/bin/python3")
+	torch := sync.OnceValue(func() bool {
+		return exec.Command("/usr/bin/python3", "-c", "import torch, grpc, numpy, google.protobuf").Run() == nil
+	})
+	plugins, err := filepath.Abs(filepath.Join("..", "..", "plugins"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
@@ -65,13 +73,17 @@ func TestScripts(t *testing.T) {
 			e.Setenv("EXPERIMENTS", experiments)
 			e.Setenv("WEIGHTS", weights)
 			e.Setenv("TWIN", twin)
+			e.Setenv("PLUGINS", plugins)
 			return os.WriteFile(filepath.Join(e.WorkDir, "tiny.cue"), tiny, 0o666)
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "long" {
 				return os.Getenv("ASTERISM_LONG") != "", nil
 			}
-			there, known := map[string]bool{"data": missing == nil, "python": noPython == nil, "root": os.Getuid() == 0}[condition]
+			if condition == "torch" && torch() {
+				return true, nil
+			}
+			there, known := map[string]bool{"data": missing == nil, "python": noPython == nil, "root": os.Getuid() == 0, "torch": false}[condition]
 			if !known {
 				return false, fmt.Errorf("no condition %s", condition)
 			}

@@ -198,12 +198,10 @@ func (n *network) open(o engine.Options) error {
 	if err != nil {
 		return n.c.fault(n.calls, n.c.ref, "Compile", err)
 	}
-	if bytes := int64(min(compiled.Bytes, 1<<60)); bytes > 0 {
-		if n.cost.Elsewhere > 0 {
-			n.cost.Bytes, n.cost.Elsewhere = n.cost.Bytes-n.cost.Elsewhere+bytes, bytes
-		} else {
-			n.cost.Bytes = bytes + int64(n.in.Size()+n.out.Size()+n.transfer.Size())
-		}
+	if more := int64(min(compiled.Bytes, 1<<60)) - n.cost.Bytes; more > 0 && !n.own() { // what the engine knows may be less than all
+		n.cost.Bytes += more
+	} else if more := int64(min(compiled.Bytes, 1<<60)) - n.cost.Elsewhere; more > 0 && n.own() {
+		n.cost.Bytes, n.cost.Elsewhere = n.cost.Bytes+more, n.cost.Elsewhere+more
 	}
 	return n.write(n.all(n.given), false)
 }
