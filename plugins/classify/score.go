@@ -17,16 +17,8 @@ func (q *question) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var class []int64
-	var p []float64
-	for _, t := range s.Predictions {
-		switch t.Name {
-		case q.label:
-			class = t.I64
-		case "probability":
-			p = t.F64
-		}
-	}
+	predicted := sdk.ByName(s.Predictions)
+	class, p := predicted[q.label].I64, predicted["probability"].F64
 	n := len(q.classes.Names)
 	if len(class) != len(truth) || len(p) != len(truth)*n {
 		return nil, fmt.Errorf("classify: %d predictions and %d probabilities for %d rows of %d classes", len(class), len(p), len(truth), n)

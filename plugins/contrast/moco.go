@@ -208,16 +208,8 @@ func (m *moco) State() []sdk.Tensor {
 // SetState puts a state back, after Plan.
 func (m *moco) SetState(state []sdk.Tensor) error {
 	m.prepare()
-	var queue []float32
-	var cursor []int64
-	for _, t := range state {
-		switch t.Name {
-		case "queue":
-			queue = t.F32
-		case "cursor":
-			cursor = t.I64
-		}
-	}
+	named := sdk.ByName(state)
+	queue, cursor := named["queue"].F32, named["cursor"].I64
 	if len(queue) != len(m.queue) || len(queue) == 0 || len(cursor) != 2 || cursor[0] < 0 || cursor[0] >= int64(m.Queue) || cursor[0]%int64(m.batch) != 0 || cursor[1] < 0 || cursor[1] > int64(m.Queue) {
 		return sdk.DataError{What: "the checkpoint's queue is damaged or of another size", Advice: "start again with --fresh"}
 	}

@@ -80,16 +80,8 @@ func (s *search) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error)
 // Where representations carry no information every query finds the first rows kept, so the share is about the chance
 // that two objects agree.
 func (s *search) Score(d *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
-	var row sdk.Tensor
-	var similarity []float32
-	for _, t := range d.Predictions {
-		switch t.Name {
-		case "neighbour":
-			row = t
-		case "similarity":
-			similarity = t.F32
-		}
-	}
+	predicted := sdk.ByName(d.Predictions)
+	row, similarity := predicted["neighbour"], predicted["similarity"].F32
 	if len(row.Shape) != 2 || len(similarity) != len(row.I64) {
 		return nil, fmt.Errorf("neighbours: no predictions to score")
 	}

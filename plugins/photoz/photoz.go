@@ -109,16 +109,8 @@ func (b *bins) Predict(state []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
 // Score measures Δz = (predicted − true)/(1 + true).
 func (b *bins) Score(s *sdk.ScoreData) (*sdk.ScoreAnswer, error) {
 	truth := s.Labels[b.Label].F64
-	var z []float64
-	var probability []float32
-	for _, t := range s.Predictions {
-		switch t.Name {
-		case b.Label:
-			z = t.F64
-		case "probability":
-			probability = t.F32
-		}
-	}
+	predicted := sdk.ByName(s.Predictions)
+	z, probability := predicted[b.Label].F64, predicted["probability"].F32
 	if len(z) != len(truth) || len(probability) != len(truth)*b.Bins {
 		return nil, fmt.Errorf("photoz: %d predictions and %d probabilities for %d rows of %d bins", len(z), len(probability), len(truth), b.Bins)
 	}
