@@ -65,7 +65,7 @@ func TestAuthorsTests(t *testing.T) {
 			for _, words := range verbs {
 				c := exec.Command("go", words...)
 				c.Dir = name
-				c.Env = append(os.Environ(), "ASTERISM="+asterism(t), "GOWORK=off", "GOPROXY=off", "GOFLAGS=-mod=readonly")
+				c.Env = append(os.Environ(), "ASTERISM="+asterism(t), "ASTERISM_DATA="+root(t), "GOWORK=off", "GOPROXY=off", "GOFLAGS=-mod=readonly")
 				if out, err := c.CombinedOutput(); err != nil {
 					t.Fatalf("go %s in %s: %v\n%s", strings.Join(words, " "), name, err, out)
 				}
@@ -74,18 +74,25 @@ func TestAuthorsTests(t *testing.T) {
 	}
 }
 
-// data gives the folder of real data, or skips.
-func data(t *testing.T) string {
+// root is the folder of real data, which need not be there.
+func root(t *testing.T) string {
 	t.Helper()
 	root := os.Getenv("ASTERISM_DATA")
 	if root == "" {
 		root = filepath.Join("..", "..", "..", "shared", "data")
 	}
 	root, err := filepath.Abs(root)
-	if err == nil {
-		_, err = os.Stat(root)
-	}
 	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// data gives the folder of real data, or skips.
+func data(t *testing.T) string {
+	t.Helper()
+	root := root(t)
+	if _, err := os.Stat(root); err != nil {
 		if os.Getenv("ASTERISM_REQUIRE") != "" {
 			t.Fatalf("ASTERISM_REQUIRE is set and the data are not there: %v", err)
 		}
