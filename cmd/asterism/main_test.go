@@ -56,9 +56,10 @@ func TestScripts(t *testing.T) {
 	}
 	_, missing := os.Stat(data)
 	_, noPython := os.Stat("/usr/bin/python3")
-	torch := sync.OnceValue(func() bool {
-		return exec.Command("/usr/bin/python3", "-c", "import torch, grpc, numpy, google.protobuf").Run() == nil
-	})
+	has := func(modules string) func() bool {
+		return sync.OnceValue(func() bool { return exec.Command("/usr/bin/python3", "-c", "import "+modules).Run() == nil })
+	}
+	grpc, torch := has("grpc, numpy, google.protobuf"), has("torch, grpc, numpy, google.protobuf") // what plugins in Python need
 	plugins, err := filepath.Abs(filepath.Join("..", "..", "plugins"))
 	if err != nil {
 		t.Fatal(err)
@@ -80,10 +81,8 @@ func TestScripts(t *testing.T) {
 			if condition == "long" {
 				return os.Getenv("ASTERISM_LONG") != "", nil
 			}
-			if condition == "torch" && torch() {
-				return true, nil
-			}
-			there, known := map[string]bool{"data": missing == nil, "python": noPython == nil, "root": os.Getuid() == 0, "torch": false}[condition]
+			there, known := map[string]bool{"data": missing == nil, "python": noPython == nil, "root": os.Getuid() == 0,
+				"grpc": condition == "grpc" && grpc(), "torch": condition == "torch" && torch()}[condition]
 			if !known {
 				return false, fmt.Errorf("no condition %s", condition)
 			}

@@ -22,10 +22,11 @@ import (
 type OverheadOptions struct {
 	ViewsOptions
 	Rounds int
-	Calls  int                                    // empty ones
-	Starts int                                    // of the plugin
-	Fresh  func() (*plugin.Host, error)           // a host that has started nothing
-	Local  func(plugin string) (InProcess, error) // the same code without a border; nil where there is none, as in another language
+	Calls  int                                                    // empty ones
+	Starts int                                                    // of the plugin
+	Fresh  func() (*plugin.Host, error)                           // a host that has started nothing
+	Local  func(plugin string) (InProcess, error)                 // the same code without a border; nil where there is none, as in another language
+	Python func(ctx context.Context) (func() *plugin.Host, error) // prepares fresh hosts of Identity; the error says what Python lacks
 }
 
 // InProcess is a plugin that is called in this process.
@@ -50,6 +51,8 @@ type OverheadResult struct {
 	Ratio      float64  `json:"ratio,omitempty"`         // of the throughputs, isolated to in process; median of rounds
 	EmptyUS    float64  `json:"empty_call_us"`
 	StartMS    float64  `json:"start_ms"` // until the plugin has described itself
+
+	Python *PythonResult `json:"python,omitempty"`
 }
 
 // Overhead measures it, in turn in one run. The results of both ways are the same bits, or it fails.
@@ -124,7 +127,15 @@ func Overhead(ctx context.Context, o OverheadOptions, s *flow.Samples) (*Overhea
 	if r.EmptyUS, err = o.emptyCall(ctx, name, refs[0], s.Facts); err != nil {
 		return nil, err
 	}
-	r.StartMS, err = o.starts(ctx, name)
+	if r.StartMS, err = o.starts(ctx, name); err != nil || o.Python == nil {
+		return r, err
+	}
+	fresh, missing := o.Python(ctx)
+	if missing != nil {
+		r.Python = &PythonResult{Missing: missing.Error()}
+		return r, ctx.Err()
+	}
+	r.Python, err = o.python(ctx, fresh)
 	return r, err
 }
 
@@ -295,6 +306,9 @@ func (r *OverheadResult) Write(to io.Writer) error {
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(to, "an empty call            %8.1f µs\nfrom start to ready      %8.1f ms\n", r.EmptyUS, r.StartMS)
+	}
+	if err == nil && r.Python != nil {
+		err = r.Python.write(to)
 	}
 	return err
 }
