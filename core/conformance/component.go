@@ -207,14 +207,15 @@ func steady(t *trial) error {
 	}
 	n := t.Batches
 	began := time.Now()
-	for i := range max(20, n/5) {
-		if err := step(i); err != nil {
+	warm := 0
+	for ; warm < 20 || warm < n/5 && time.Since(began) < 10*time.Second; warm++ {
+		if err := step(warm); err != nil {
 			return err
 		}
 	}
-	// What is slow is not given a thousand: a minute has to do.
-	if each := time.Since(began) / time.Duration(max(20, n/5)); each > 0 {
-		n = max(50, min(n, int(time.Minute/each)))
+	// What is slow is not given a thousand: half a minute has to do.
+	if each := time.Since(began) / time.Duration(warm); each > 0 {
+		n = max(50, min(n, int(30*time.Second/each)))
 	}
 	window := func() (grown int64, err error) {
 		var samples []int64

@@ -25,15 +25,16 @@ import (
 
 // Options of Run.
 type Options struct {
-	Spec    plugin.Spec    // the plugin as it is started; its manifest is what it says of itself where it is installed
-	Work    string         // the folder in which it works, where paths in cases begin: its author's
-	Cases   string         // the file of cases; "" or one that is not there: none
-	Match   *regexp.Regexp // which checks to run, by "acme.blur/key"; nil: all
-	Batches int            // how many batches the check of memory gives; 0: 1000
-	Holder  []string       // the command of a process that calls Hold, for the check that kills a host; nil: it is left out
-	Log     io.Writer      // what the plugin writes; nil: nowhere
-	Begin   func(Result)   // is told of each check before it runs; nil: nobody
-	Report  func(Result)   // is told of each check when it is done
+	Spec     plugin.Spec     // the plugin as it is started; its manifest is what it says of itself where it is installed
+	Work     string          // the folder in which it works, where paths in cases begin: its author's
+	Cases    string          // the file of cases; "" or one that is not there: none
+	Match    *regexp.Regexp  // which checks to run, by "acme.blur/key"; nil: all
+	Batches  int             // how many batches the check of memory gives; 0: 1000
+	Patience plugin.Patience // with calls; nothing: a minute, and two for those whose work does not follow from their size
+	Holder   []string        // the command of a process that calls Hold, for the check that kills a host; nil: it is left out
+	Log      io.Writer       // what the plugin writes; nil: nowhere
+	Begin    func(Result)    // is told of each check before it runs; nil: nobody
+	Report   func(Result)    // is told of each check when it is done
 }
 
 // Outcome of a check.
@@ -108,6 +109,9 @@ var kinds = map[protocol.Kind][]check{
 func Run(ctx context.Context, o Options) (Summary, error) {
 	if o.Batches <= 0 {
 		o.Batches = 1000
+	}
+	if o.Patience == (plugin.Patience{}) {
+		o.Patience = patience
 	}
 	if o.Spec.Manifest == nil {
 		return Summary{}, &fault.Error{Kind: fault.Internal, What: "a plugin is checked against its manifest, and there is none"}

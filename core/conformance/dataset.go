@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -17,7 +18,7 @@ var datasetChecks = []check{
 	{"open", []string{"2.1", "2.2"}, opens, true},
 	{"records", []string{"2.3"}, records, false},
 	{"ids", []string{"2.4"}, ids, false},
-	{"values", []string{"2.5"}, values, false},
+	{"values", []string{"2.5", "2.6"}, values, false},
 	{"files", []string{"2.7"}, singly, false},
 	{"nofile", []string{"2.8"}, noFile, false},
 	{"slot", []string{"2.9"}, slots, false},
@@ -251,6 +252,9 @@ func values(t *trial) error {
 	rank, bands := len(c.Facts.Shape), int(c.Facts.Shape[len(c.Facts.Shape)-1])
 	for _, r := range all {
 		if r.Bad != "" {
+			if len(strings.Fields(r.Bad)) < 2 {
+				return &broken{paragraph: "2.6", expected: "a bad record to say which file is wrong, and what is wrong with it", seen: fmt.Sprintf("record %d says %q", r.Index, r.Bad)}
+			}
 			continue
 		}
 		if len(r.Shape) != rank || r.Shape[rank-1] != bands {

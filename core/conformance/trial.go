@@ -14,7 +14,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
-// checkTime is how long one check may take, and patience how long the host waits in it for an answer.
+// checkTime is how long one check may take, and patience how long the host waits in it for an answer where Options say
+// nothing.
 const checkTime = 5 * time.Minute
 
 var patience = plugin.Patience{First: time.Minute, Least: time.Minute, Bulk: 2 * time.Minute}
@@ -65,8 +66,12 @@ func (t *trial) attempt(c check) (err error) {
 			}
 			if why := h.why(); why != "" && t.kit.ctx.Err() == nil {
 				why, _, _ = strings.Cut(why, "; it is started anew")
-				err = &broken{paragraph: "1.9", expected: "a process that lives and answers until the host closes it", seen: why,
-					advice: "an error of a component is an answer, not the end of the process", log: h.log.tail()}
+				b := &broken{paragraph: "1.9", expected: "a process that lives until the host closes it", seen: why, log: h.log.tail(),
+					advice: "an error of a component is an answer, not the end of the process"}
+				if strings.HasPrefix(why, "gave no answer") {
+					b.paragraph, b.expected, b.advice = "1.10", "an answer", "see what it waits for"
+				}
+				err = b
 			}
 		}
 		for _, h := range t.more {
@@ -109,7 +114,7 @@ func (t *trial) shared() *home {
 func (t *trial) newHome(spec plugin.Spec) *home {
 	h := &home{name: t.Spec.Name, log: &kept{to: t.Log}}
 	h.Host = plugin.NewHost(func(string) (plugin.Spec, error) { return spec, nil }, plugin.Options{
-		Log: h.log, Patience: patience, Backoff: time.Millisecond, Work: t.Work,
+		Log: h.log, Patience: t.Patience, Backoff: time.Millisecond, Work: t.Work,
 		Restarted: func(_, why string) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -37,6 +37,9 @@ func (data) Open() (*sdk.Catalogue, error) {
 func (data) Read(i int, r *sdk.Record) error {
 	if i == 6 || lie == "allbad" {
 		r.Bad = fmt.Sprintf("file %d is broken", i)
+		if lie == "curt" {
+			r.Bad = "bad"
+		}
 		return nil
 	}
 	*r = sdk.Record{ID: fmt.Sprint("object ", i), Shape: []int{4, 3, 2}, F32: make([]float32, 24), Values: []any{float64(i), nil}}
