@@ -96,7 +96,7 @@ func buildGo(ctx context.Context, dir, into string) error {
 		return &fault.Error{Kind: fault.Plugin, What: "go build made no program of " + dir, Err: err, Do: "the folder of the go.mod holds the package main of the plugin"}
 	}
 	program := filepath.Join(room, built[0].Name())
-	description, err := describe(ctx, dir, room, []string{program})
+	description, err := describe(ctx, dir, room, []string{program}, "try there: go run . describe")
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func buildPython(ctx context.Context, dir, into string, sdk fs.FS) error {
 		}
 	}
 	command := []string{"python3", "./plugin.py"}
-	description, err := describe(ctx, dir, into, command)
+	description, err := describe(ctx, dir, into, command, "it was run as python3 ./plugin.py describe, and what it printed is below")
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,9 @@ type description struct {
 	fields map[string]json.RawMessage
 }
 
-// describe runs a plugin, in a folder, with the argument describe. What it prints before its description is ignored.
-func describe(ctx context.Context, source, in string, command []string) (*description, error) {
+// describe runs a plugin, in a folder, with the argument describe. What it prints before its description is ignored; the
+// advice is for one that fails.
+func describe(ctx context.Context, source, in string, command []string, advice string) (*description, error) {
 	ctx, cancel := context.WithTimeout(ctx, describing)
 	defer cancel()
 	c := exec.CommandContext(ctx, command[0], append(command[1:], "describe")...)
@@ -147,7 +148,7 @@ func describe(ctx context.Context, source, in string, command []string) (*descri
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	if err := c.Run(); err != nil {
-		f := &fault.Error{Kind: fault.Plugin, What: "the plugin in " + source + " does not describe itself", Err: err, Log: said.String(), Do: "try there: " + strings.Join(append(command, "describe"), " ")}
+		f := &fault.Error{Kind: fault.Plugin, What: "the plugin in " + source + " does not describe itself", Err: err, Log: said.String(), Do: advice}
 		switch {
 		case errors.Is(err, exec.ErrNotFound):
 			f.Kind, f.What, f.Err, f.Do = fault.Config, "there is no "+command[0]+" in PATH, which the plugin in "+source+" needs", nil, "install it"

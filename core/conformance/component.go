@@ -9,6 +9,7 @@ import (
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/cuecontext"
+	cueerrors "cuelang.org/go/cue/errors"
 
 	"github.com/asterism-ssl/asterism/core/experiment"
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -34,7 +35,7 @@ func schema(t *trial) error {
 	ctx := cuecontext.New()
 	v := ctx.CompileString(t.info.Schema, cue.Filename("schema.cue"))
 	if v.Err() != nil {
-		return &broken{paragraph: "1.3", expected: "CUE that compiles by itself", seen: v.Err().Error()}
+		return &broken{paragraph: "1.3", expected: "CUE that compiles by itself", seen: strings.TrimSpace(cueerrors.Details(v.Err(), nil))}
 	}
 	config := v.LookupPath(cue.MakePath(cue.Def("Config")))
 	if err := config.Err(); err != nil {

@@ -246,3 +246,17 @@ func TestFieldsOfAnotherName(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestTraces: the stack of a panic begins where it happened and ends where the SDK called the author.
+func TestTraces(t *testing.T) {
+	err := protect("acme.blur", func() error {
+		var none []int
+		none[3] = 1
+		return nil
+	})
+	e, ok := err.(panicError)
+	lines := strings.Split(e.trace, "\n")
+	if !ok || len(lines) < 3 || len(lines) > 6 || lines[0] != "panic in acme.blur: runtime error: index out of range [3] with length 0" || !strings.Contains(e.trace, "TestTraces.func1") || !strings.Contains(e.trace, "serve_test.go:") || strings.Contains(e.trace, "debug.Stack") {
+		t.Errorf("%d lines, %s", len(lines), e.trace)
+	}
+}

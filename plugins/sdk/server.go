@@ -114,7 +114,24 @@ func recovered(name string, r any) error {
 	if again, ok := r.(panicError); ok {
 		return again
 	}
-	return panicError{value: r, trace: fmt.Sprintf("panic in %s: %v\n%s", name, r, debug.Stack())}
+	return panicError{value: r, trace: fmt.Sprintf("panic in %s: %v\n%s", name, r, authors(string(debug.Stack())))}
+}
+
+// authors is the part of a stack that is of use to an author: from where it panicked up to where the SDK called.
+func authors(stack string) string {
+	lines := strings.SplitAfter(stack, "\n")
+	begins := func(prefix string) func(string) bool {
+		return func(line string) bool { return strings.HasPrefix(line, prefix) }
+	}
+	from := slices.IndexFunc(lines, begins("panic("))
+	if from < 0 || from+2 > len(lines) {
+		return stack
+	}
+	lines = lines[from+2:] // a function takes a line, and its place the next
+	if to := slices.IndexFunc(lines, begins("github.com/asterism-ssl/asterism/plugins/sdk.protect(")); to > 0 {
+		lines = lines[:to]
+	}
+	return strings.Join(lines, "")
 }
 
 // Describe lists the components.
