@@ -37,13 +37,10 @@ func pythonAuthorsTest(t *testing.T, folder string) {
 }
 
 // pythonRun runs an example's experiment, made small, and gives the folder of the run.
-func pythonRun(t *testing.T, plugin, experiment string, settings ...string) string {
+func pythonRun(t *testing.T, program, plugin, experiment string, settings ...string) string {
 	t.Helper()
 	tmp := t.TempDir()
-	program, runs := filepath.Join(tmp, "asterism"), filepath.Join(tmp, "runs")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/asterism").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	runs := filepath.Join(tmp, "runs")
 	arguments := []string{"--progress", "none", "--runs", runs, "--plugin", plugin + "=" + plugin, "run", filepath.Join(plugin, experiment),
 		"--set", `data.sources=[{"skysim.galaxies": {count: 160, size: 24}}]`, "--set", "train.epochs=1", "--set", "train.batch=32", "--set", `encoder={"resnet.r18": {width: 8, stem: "small"}}`,
 		"--set", `views.eval=[{"sky.center_crop": {size: 16}}]`}
@@ -62,32 +59,37 @@ func pythonRun(t *testing.T, plugin, experiment string, settings ...string) stri
 	return found[0]
 }
 
-func TestPythonSeeing(t *testing.T) {
-	pythonNeed(t, "scipy.ndimage")
-	pythonAuthorsTest(t, "seeing")
-	run := pythonRun(t, "seeing", "night.cue",
-		`views.train=[{"seeing.warp": {}}, {"sky.jitter_crop": {shift: 2, size: 16}}, {"seeing.blur": {}}, {"sky.noise": {}}]`, `train.objective={"contrast.moco": {queue: 64, dim: 8}}`)
-	if _, err := os.Stat(filepath.Join(run, "weights.safetensors")); err != nil {
-		t.Error(err)
+func TestPythonExamples(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "asterism")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/asterism").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
-}
-
-func TestPythonForest(t *testing.T) {
-	pythonNeed(t, "sklearn")
-	pythonAuthorsTest(t, "forest")
-	run := pythonRun(t, "forest", "answers.cue",
-		`views.train=[{"sky.jitter_crop": {shift: 2, size: 16}}, {"sky.noise": {}}]`, `train.objective={"contrast.moco": {queue: 64, dim: 8}}`,
-		`tasks.morphology={"forest.trees": {label: "morphology", trees: 20}}`)
-	for task, metric := range map[string]string{"morphology": "accuracy", "redshift": "mean absolute error", "far": "accuracy"} {
-		text, err := os.ReadFile(filepath.Join(run, "tasks", task, "result.json"))
-		if err != nil {
+	t.Run("seeing", func(t *testing.T) {
+		pythonNeed(t, "scipy.ndimage")
+		pythonAuthorsTest(t, "seeing")
+		run := pythonRun(t, program, "seeing", "night.cue",
+			`views.train=[{"seeing.warp": {}}, {"sky.jitter_crop": {shift: 2, size: 16}}, {"seeing.blur": {}}, {"sky.noise": {}}]`, `train.objective={"contrast.moco": {queue: 64, dim: 8}}`)
+		if _, err := os.Stat(filepath.Join(run, "weights.safetensors")); err != nil {
 			t.Error(err)
-			continue
 		}
-		if !json.Valid(text) || !strings.Contains(string(text), metric) {
-			t.Errorf("%s: no %s in %s", task, metric, text)
+	})
+	t.Run("forest", func(t *testing.T) {
+		pythonNeed(t, "sklearn")
+		pythonAuthorsTest(t, "forest")
+		run := pythonRun(t, program, "forest", "answers.cue",
+			`views.train=[{"sky.jitter_crop": {shift: 2, size: 16}}, {"sky.noise": {}}]`, `train.objective={"contrast.moco": {queue: 64, dim: 8}}`,
+			`tasks.morphology={"forest.trees": {label: "morphology", trees: 20}}`)
+		for task, metric := range map[string]string{"morphology": "accuracy", "redshift": "mean absolute error", "far": "accuracy"} {
+			text, err := os.ReadFile(filepath.Join(run, "tasks", task, "result.json"))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if !json.Valid(text) || !strings.Contains(string(text), metric) {
+				t.Errorf("%s: no %s in %s", task, metric, text)
+			}
 		}
-	}
+	})
 }
 
 // Both keep the contract.

@@ -151,6 +151,10 @@ func TestScriptsThatDoNotStart(t *testing.T) {
 		isFault(t, err, fault.Plugin, append(says, "misfit.scale", "file.cue:12:4")...)
 	}
 	need(t)
+	// Without its site an interpreter knows no libraries.
+	if out, err := exec.Command(interpreter, "-S", "testdata/kinds/plugin.py", "describe").CombinedOutput(); err == nil || !strings.Contains(string(out), "plugins in Python need grpcio, protobuf and numpy") {
+		t.Errorf("%v: %s", err, out)
+	}
 	script := filepath.Join(t.TempDir(), "plugin.py")
 	if err := os.WriteFile(script, []byte("import os\ndef f(:\n    pass\n"), 0o666); err != nil {
 		t.Fatal(err)

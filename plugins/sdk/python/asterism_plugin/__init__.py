@@ -24,10 +24,18 @@ call in one thread: what computes in numpy or in C runs beside others, what comp
 
 from . import _process  # first: from here on prints go to the log
 import re
+import sys
 
-from . import key
-from .asterism_pb2 import *  # noqa: F401,F403 - the messages of the contract
-from .asterism_pb2 import AUGMENTATION, DATASET, ENCODER, ENGINE, OBJECTIVE, TASK
+try:
+    from . import key
+    from .asterism_pb2 import *  # noqa: F401,F403 - the messages of the contract
+    from .asterism_pb2 import AUGMENTATION, DATASET, ENCODER, ENGINE, OBJECTIVE, TASK
+
+    if _process.stdout is not None:
+        import grpc  # noqa: F401 - here, where it is told what is missing
+except ModuleNotFoundError as e:
+    hint = "pip install grpcio protobuf numpy; Debian: apt install python3-grpcio python3-protobuf python3-numpy"
+    raise ModuleNotFoundError(f"{e}: plugins in Python need grpcio, protobuf and numpy, and {sys.executable} lacks one ({hint})") from None
 from .errors import ConfigError, DataError, FieldError, PluginError, ResourceError
 
 _components = []
@@ -99,8 +107,6 @@ def serve(name: str, version: str) -> None:
     """The last line of a plugin. Run with the argument describe it prints the plugin's plugin.json; started by asterism it
     serves the components that were registered until the host closes or dies, and does not return. Where the script is
     imported, as by its own test, it does nothing."""
-    import sys
-
     if sys._getframe(1).f_globals.get("__name__") != "__main__":
         return  # imported by a test, or read again by multiprocessing in one of its children
     if not _NAME.fullmatch(name) or not version or not _components:

@@ -86,7 +86,12 @@ def _watch(channel: int):
     """Starts a process that ends this one and its children when the host is gone, also while code in C holds the
     interpreter's lock, so that no thread of ours could do it. It waits for the end of the line and reads nothing from it."""
     group = os.getpid()
-    if os.getpgrp() != group or os.fork():
+    if os.getpgrp() != group:
+        return
+    try:
+        if os.fork():
+            return
+    except OSError:  # too many processes: the thread that reads from the line must do
         return
     try:
         for first, last in ((0, channel), (channel + 1, 1024)):
