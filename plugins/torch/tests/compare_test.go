@@ -1,6 +1,7 @@
 package torch_test
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -89,19 +90,25 @@ func (s state) under(prefix string) (names []string) {
 	return names
 }
 
+// state gives the state of one network.
+func (c *trio) state(t testing.TB, side int) state {
+	t.Helper()
+	arrays, err := c.networks[side].State()
+	if err != nil {
+		t.Fatalf("%s: %v", sides[side], err)
+	}
+	s := state{}
+	for _, a := range arrays {
+		s[a.Name] = a.Data
+	}
+	return s
+}
+
 // states gives the state of each network.
 func (c *trio) states(t testing.TB) (states [3]state) {
 	t.Helper()
-	for side, n := range c.networks {
-		arrays, err := n.State()
-		if err != nil {
-			t.Fatalf("%s: %v", sides[side], err)
-		}
-		states[side] = state{}
-		for _, a := range arrays {
-			states[side][a.Name] = a.Data
-		}
-		if len(states[side]) != len(states[ours]) {
+	for side := range states {
+		if states[side] = c.state(t, side); len(states[side]) != len(states[ours]) {
 			t.Fatalf("the state of %s has %d arrays, that of %s %d", sides[side], len(states[side]), sides[ours], len(states[ours]))
 		}
 	}
@@ -129,88 +136,99 @@ func apart(t testing.TB, what string, a, b []float32) float64 {
 	return math.Sqrt(d)
 }
 
-// bounds are how far from float64 a network may be in float32, relative to the norm. Together they are for all gradients
-// as one; relative ones are not asked of each array.
-type bounds struct {
-	forward, gradient float64
-	relative          bool
+// comparison is how far the two that compute in float32 are from float64 after a step, relative to the norm.
+type comparison struct {
+	outputs, gradients [2]float64
+	// switched are gradients, and parameters that moved by them, that are further off than rounding alone takes them: a unit
+	// was on the other side of zero. Whether that can be is for the caller to say.
+	switched []string
 }
 
-// taps compares what the taps hold, and gives the largest distance of each side.
-func (c *trio) taps(t testing.TB, b bounds) (off [2]float64) {
+// worst takes the larger distances.
+func (c *comparison) worst(d comparison) {
+	for side := range exact {
+		c.outputs[side], c.gradients[side] = max(c.outputs[side], d.outputs[side]), max(c.gradients[side], d.gradients[side])
+	}
+}
+
+const (
+	forwardBound  = 1e-5
+	gradientBound = 2e-4
+)
+
+// both fails where one side is further from float64 than allowed, and more than twice as far as the other.
+func both(t testing.TB, what string, off [2]float64, allowed float64) {
 	t.Helper()
-	for _, tap := range c.Taps {
-		want := c.networks[exact].Tap(tap.Name)
-		scale := norm(want)
-		for side := range off {
-			off[side] = max(off[side], apart(t, tap.Name, c.networks[side].Tap(tap.Name), want)/max(scale, 1e-30))
+	for side, d := range off {
+		if limit := max(allowed, 2*off[1-side]); !(d <= limit) {
+			t.Errorf("%s of %s differs by %.2g from float64; at most %.2g is allowed", what, sides[side], d, limit)
 		}
 	}
-	for side, d := range off {
-		if !b.relative && !(d <= b.forward) {
-			t.Errorf("the outputs of %s differ by %.2g from float64; at most %.2g is allowed", sides[side], d, b.forward)
-		}
+}
+
+// distances are ‖a − want‖ for both sides.
+func distances(t testing.TB, states [3]state, name string) (off [2]float64) {
+	t.Helper()
+	for side := range off {
+		off[side] = apart(t, name, states[side][name], states[exact][name])
 	}
 	return off
 }
 
-// gradients compares the velocities after a step, one by one and all together, and gives how far all are.
-func gradients(t testing.TB, states [3]state, b bounds) (off [2]float64) {
+// compare compares outputs, and the state after a step from one that all sides had.
+func (c *trio) compare(t testing.TB, before state, states [3]state, gradient float64) (r comparison) {
 	t.Helper()
-	var all float64
-	velocities := states[exact].under(engine.OptimiserPrefix)
+	for _, tap := range c.Taps {
+		want, off := c.networks[exact].Tap(tap.Name), [2]float64{}
+		for side := range off {
+			off[side] = apart(t, tap.Name, c.networks[side].Tap(tap.Name), want) / max(norm(want), 1e-30)
+			r.outputs[side] = max(r.outputs[side], off[side])
+		}
+		both(t, "tap "+tap.Name, off, forwardBound)
+	}
+	further := func(name string, off [2]float64, allowed float64) {
+		for side, d := range off {
+			if !(d <= allowed) {
+				r.switched = append(r.switched, fmt.Sprintf("%s of %s differs by %.2g of %.2g from float64; at most %.2g is allowed", name, sides[side], d, norm(states[exact][name]), allowed))
+			}
+		}
+	}
+
+	// Velocities. One whose gradient is zero but for rounding, of a bias before a batch norm, is as far off as others round.
+	all, velocities := 0.0, states[exact].under(engine.OptimiserPrefix)
 	for _, name := range velocities {
 		all = math.Hypot(all, norm(states[exact][name]))
 	}
 	for _, name := range velocities {
-		want := states[exact][name]
-		scale := norm(want)
-		if scale < 1e-5*all { // nothing but rounding: of a bias before a batch norm
-			scale = all
+		off := distances(t, states, name)
+		for side, d := range off {
+			r.gradients[side] = math.Hypot(r.gradients[side], d/max(all, 1e-30))
 		}
-		for side := range off {
-			d := apart(t, name, states[side][name], want)
-			off[side] = math.Hypot(off[side], d)
-			if !b.relative && !(d <= b.gradient*scale) {
-				t.Errorf("%s of %s differs by %.2g of %.2g from float64; at most %.2g of it is allowed", name, sides[side], d, scale, b.gradient)
-			}
-		}
+		further(name, off, gradient*norm(states[exact][name])+1e-6*all)
 	}
-	for side := range off {
-		if off[side] /= max(all, 1e-30); !b.relative && !(off[side] <= b.gradient) {
-			t.Errorf("all gradients of %s together differ by %.2g from float64; at most %.2g is allowed", sides[side], off[side], b.gradient)
-		}
-	}
-	return off
-}
 
-// weights compares parameters and running statistics after a step from a state that all sides had. Parameters are as exact
-// as what they moved by, running means as what they are means of, whose size the deviations tell.
-func weights(t testing.TB, before state, states [3]state, b bounds) {
-	t.Helper()
+	// Parameters are as exact as what they moved by.
 	names := slices.Concat(states[exact].under(engine.EncoderPrefix), states[exact].under(engine.HeadPrefix), states[exact].under(engine.MomentumPrefix))
-	moved, all := map[string]float64{}, 0.0
+	moved := map[string]float64{}
+	all = 0
 	for _, name := range names {
 		moved[name] = apart(t, name, states[exact][name], before[name])
-		all = math.Hypot(all, moved[name])
+		if !strings.Contains(name, "running_") {
+			all = math.Hypot(all, moved[name])
+		}
 	}
 	for _, name := range names {
-		want := states[exact][name]
-		if moved[name] < 1e-5*all { // by nothing but rounding
-			moved[name] = all
-		}
-		allowed := b.gradient*moved[name] + 1e-6*norm(want)
-		if of, ok := strings.CutSuffix(name, "running_mean"); ok {
-			allowed = b.forward * (norm(want) + deviation(states[exact][of+"running_var"]))
-		} else if strings.HasSuffix(name, "running_var") {
-			allowed = b.forward * norm(want)
-		}
-		for side := range exact {
-			if d := apart(t, name, states[side][name], want); !b.relative && !(d <= allowed) {
-				t.Errorf("%s of %s differs by %.2g of %.2g from float64; at most %.2g is allowed", name, sides[side], d, norm(want), allowed)
-			}
+		off, size := distances(t, states, name), norm(states[exact][name])
+		switch of, mean := strings.CutSuffix(name, "running_mean"); {
+		case mean: // as exact as what it is the mean of, whose size the deviations tell
+			both(t, name, off, forwardBound*(size+deviation(states[exact][of+"running_var"])))
+		case strings.HasSuffix(name, "running_var"):
+			both(t, name, off, forwardBound*size)
+		default:
+			further(name, off, gradient*moved[name]+1e-6*(size+all))
 		}
 	}
+	return r
 }
 
 // deviation is the norm of the roots of variances.
