@@ -222,6 +222,7 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"short", "liar.task/answer", "6.3", "the shape [1]"},
 	{"nocolumns", "liar.task/answer", "6.3", "none"},
 	{"fitpid", "liar.task/repeat", "6.4", "other values"},
+	{"fitthreads", "liar.task/repeat", "6.4", `of 48 values of "amount" are others`},
 	{"remembers", "liar.task/predict", "6.5", "after Fit was called"},
 	{"together", "liar.task/rows", "6.6", "alone and"},
 	{"noweights", "liar.task/weights", "6.7", "not supported"},

@@ -153,28 +153,55 @@ func answers(t *trial) error {
 	return nil
 }
 
-// repeats has two processes learn the same.
+// repeats has two processes learn the same, to the bit, and one with one thread, where sums may be taken in another order.
 func repeats(t *trial) error {
 	var first, firstColumns []plugin.Tensor
-	for _, threads := range []int{1, 4} {
+	for _, threads := range []int{4, 4, 1} {
 		_, state, columns, err := t.fitted(t.fresh(threadsOf(threads)...))
 		if err != nil {
 			return err
 		}
 		if first == nil {
 			first, firstColumns = state, columns
-			continue
 		}
-		why := tensorsDiffer(state, first)
-		if why == "" {
-			why = tensorsDiffer(columns, firstColumns)
+		b := &broken{paragraph: "6.4", expected: "the same bits of the same rows, labels and seed in two processes", advice: "draw from the seed and the sample ids alone"}
+		if b.seen = tensorsDiffer(state, first); b.seen == "" {
+			b.seen = tensorsDiffer(columns, firstColumns)
 		}
-		if why != "" {
-			return &broken{paragraph: "6.4", expected: "the same bits of the same rows, labels and seed, in a process with one thread and in one with four", seen: why,
-				advice: "draw from the seed and the sample ids alone, and give no library the number of threads"}
+		if threads == 1 {
+			b.seen = tensorsFar(columns, firstColumns)
+			b.expected, b.advice = "the same predictions, but for rounding, with one thread and with four", "let nothing depend on the number of threads but the order of a sum"
+		}
+		if b.seen != "" {
+			return b
 		}
 	}
 	return nil
+}
+
+// tensorsFar says in what two sets of predictions differ by more than what rounding may come to on the way through an
+// optimiser: by a hundredth of the largest value, or, where values count or name something, in every tenth.
+func tensorsFar(got, want []plugin.Tensor) string {
+	for _, w := range want {
+		i := slices.IndexFunc(got, func(g plugin.Tensor) bool { return g.Name == w.Name })
+		if i < 0 || !slices.Equal(got[i].Shape, w.Shape) {
+			return fmt.Sprintf("no %q of the shape %v", w.Name, w.Shape)
+		}
+		a, b := numbers(got[i]), numbers(w)
+		largest, others := 0.0, 0
+		for _, v := range b {
+			largest = math.Max(largest, math.Abs(v))
+		}
+		for k := range b {
+			if math.Abs(a[k]-b[k]) > 0.01*largest || math.IsNaN(a[k]) != math.IsNaN(b[k]) {
+				others++
+			}
+		}
+		if others > 0 && (w.I64 == nil || 10*others > len(b)) {
+			return fmt.Sprintf("%d of %d values of %q are others", others, len(b), w.Name)
+		}
+	}
+	return ""
 }
 
 // predictsFromState learns something else in between: an answer follows from the state that Predict is given.

@@ -187,6 +187,10 @@ func (t *task) Fit(f *sdk.FitData) ([]sdk.Tensor, error) {
 	switch lie {
 	case "fitpid":
 		y[0] += float64(os.Getpid())
+	case "fitthreads":
+		for i := range y {
+			y[i] += float64(runtime.GOMAXPROCS(0))
+		}
 	case "noweights":
 		if f.Weights != nil {
 			return nil, errors.New("weights are not supported")
