@@ -89,8 +89,12 @@ func (a *app) lock(dir string, files []string, keep bool, f *experimentFlags) (l
 	if before != nil && keep {
 		lock = before
 	}
+	project := dir
+	if m, err := run.ReadManifest(dir); err == nil { // a run, to be used on another machine
+		project = filepath.Dir(m.Experiment)
+	}
 	for _, file := range files {
-		r, err := a.open(dir, registry.Options{}) // what is locked so far does not matter
+		r, err := a.open(project, registry.Options{}) // what is locked so far does not matter
 		if err != nil {
 			return nil, nil, err
 		}
