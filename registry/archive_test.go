@@ -320,4 +320,15 @@ func TestInstallationsAtOnceAndKilled(t *testing.T) {
 	if _, err := os.Stat(killed); err == nil {
 		t.Error("what was left behind is still there")
 	}
+	// Killed after it had made place, it gives back what was there.
+	there := filepath.Join(s.Dir, "acme", "2.1.0")
+	if err := os.Mkdir(filepath.Join(s.Dir, ".aside-9"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(there, filepath.Join(s.Dir, ".aside-9", "replaced")); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := s.Install(t.Context(), archive, false); err != nil || !p.Already {
+		t.Errorf("%+v, %v", p, err)
+	}
 }

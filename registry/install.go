@@ -19,8 +19,9 @@ import (
 // lockName is locked while plugins are put into a folder or taken out of it, and asideName begins what is on its way:
 // while the lock is held, nobody else's.
 const (
-	lockName  = ".lock"
-	asideName = ".aside-"
+	lockName     = ".lock"
+	asideName    = ".aside-"
+	replacedName = "replaced" // in there, what makes place for another
 )
 
 // Store is a folder in which plugins are installed.
@@ -73,7 +74,7 @@ func (s *Store) Install(ctx context.Context, from string, force bool) (*Installe
 			Do: "a version does not change once it is given to others: ask for a new one; --force takes this one instead"}
 	default:
 		done.Instead = true
-		if err := os.Rename(done.Dir, filepath.Join(aside, "old")); err != nil {
+		if err := os.Rename(done.Dir, filepath.Join(aside, replacedName)); err != nil {
 			return nil, unwritable(done.Dir, err)
 		}
 	}
@@ -212,13 +213,23 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	s.tidy()
+	return func() { f.Close() }, nil
+}
+
+// tidy removes what was on its way when another was killed. What was to make place for something that never came goes back.
+func (s *Store) tidy() {
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), asideName) {
-			os.RemoveAll(filepath.Join(s.Dir, e.Name()))
+		if !strings.HasPrefix(e.Name(), asideName) {
+			continue
 		}
+		aside := filepath.Join(s.Dir, e.Name())
+		if p, err := read(filepath.Join(aside, replacedName)); err == nil {
+			os.Rename(p.Dir, filepath.Join(s.Dir, p.Name, p.Version)) // fails where there is one
+		}
+		os.RemoveAll(aside)
 	}
-	return func() { f.Close() }, nil
 }
 
 // syncFolder sees to it that a name in a folder is on the disk.
@@ -274,7 +285,7 @@ func (s *Store) Remove(ctx context.Context, name, version string) (string, error
 		return "", unwritable(s.Dir, err)
 	}
 	defer os.RemoveAll(aside)
-	if err := os.Rename(filepath.Join(s.Dir, name, version), filepath.Join(aside, "old")); err != nil {
+	if err := os.Rename(filepath.Join(s.Dir, name, version), filepath.Join(aside, "removed")); err != nil {
 		return "", unwritable(filepath.Join(s.Dir, name, version), err)
 	}
 	os.Remove(filepath.Join(s.Dir, name)) // where it is empty now

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -111,7 +112,7 @@ func Open(builtins []*protocol.Description, self string, o Options) (*Registry, 
 // list gives the names in a folder, sorted.
 func (r *Registry) list(dir string) []string {
 	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		r.problems = append(r.problems, &fault.Error{Kind: fault.Resource, What: "a folder of plugins cannot be read", Err: err})
 	}
 	var names []string
