@@ -10,7 +10,7 @@ import (
 	"github.com/asterism-ssl/asterism/plugins/sdk/npz"
 )
 
-const maxBytes = 1 << 30 // of an array of a scene
+const maxBytes = 1 << 27 // of an array of a scene
 
 // scene is an archive as read.
 type scene struct {
