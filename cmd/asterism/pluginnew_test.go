@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+
 	"github.com/asterism-ssl/asterism/registry/scaffold"
 )
 
@@ -86,5 +89,53 @@ func TestScaffolds(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestScaffoldsNeedWhatWeNeed finds every package of a new plugin and of its test with nothing in the module cache but the
+// modules that its go.mod names, which are among those that Asterism is built with.
+func TestScaffoldsNeedWhatWeNeed(t *testing.T) {
+	out, err := exec.Command("go", "env", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to, dir := strings.TrimSpace(string(out)), t.TempDir(), t.TempDir()
+	if out, err := command(t, dir, "plugin", "new", "--lang", "go", "--kind", "task", "acme").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "acme", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := modfile.Parse("go.mod", text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := func(name string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(to, filepath.Dir(name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range m.Require {
+		if r.Mod.Path == "github.com/asterism-ssl/asterism" {
+			continue
+		}
+		path, err := module.EscapePath(r.Mod.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link(path + "@" + r.Mod.Version)
+		for _, ending := range []string{".info", ".mod", ".zip", ".ziphash"} {
+			link(filepath.Join("cache", "download", path, "@v", r.Mod.Version+ending))
+		}
+	}
+	c := exec.Command("go", "list", "-deps", "-test", "-f", "{{with .Error}}{{.}}{{end}}", "./...")
+	c.Dir, c.Env = filepath.Join(dir, "acme"), append(author(t, ""), "GOMODCACHE="+to)
+	if out, err := c.CombinedOutput(); err != nil || len(strings.TrimSpace(string(out))) > 0 {
+		t.Errorf("%v: %s", err, out)
 	}
 }

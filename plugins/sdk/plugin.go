@@ -1,4 +1,5 @@
 // Package sdk is what plugin authors import: implement one small interface, write a CUE schema, call Serve.
+// WRITING_PLUGINS.md shows how, and `asterism plugin new` writes a plugin to start from.
 //
 // The SDK does the rest: the handshake, batching, threads, shared memory, errors, logs, and ending with the host. What a
 // component prints goes to the log. A panic is an error of the component and does not end the process. An instance that
