@@ -260,6 +260,8 @@ func batches(t *trial, h *home) (step func(i int) error, size int64, err error) 
 		return objectiveBatches(t, h)
 	case protocol.Kind_TASK:
 		return taskBatches(t, h)
+	case protocol.Kind_ENGINE:
+		return engineBatches(t, h)
 	}
 	return nil, 0, notApplicable("there is no check of this kind yet")
 }

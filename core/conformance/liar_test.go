@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,8 +40,10 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		programs = dir
 		build := exec.Command("go", "build", "-o", dir+"/", "./testdata/liar", "./testdata/bare")
+		engine := exec.Command("go", "build", "-o", filepath.Join(dir, "twin"), "../plugin/testdata/engine")
+		engine.Stderr = os.Stderr
 		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
+		if err := errors.Join(build.Run(), engine.Run()); err != nil {
 			fmt.Fprintln(os.Stderr, "the plugins of the tests cannot be built:", err)
 			return 1
 		}
@@ -234,6 +237,19 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"moody", "liar.task/score", "6.9", "the second time"},
 	{"figure", "liar.task/score", "6.9", "places across"},
 	{"onerow", "liar.task/few", "6.10", "panic"},
+
+	{"scaled", "twin.engine/layers", "7.1", "what it computes differs"},
+	{"steep", "twin.engine/layers", "7.1", "the gradient of"},
+	{"decays", "twin.engine/step", "7.2", "afterwards"},
+	{"forgets", "twin.engine/arrays", "7.3", "others in optimiser.head"},
+	{"lucky", "twin.engine/draws", "7.4", "drew otherwise"},
+	{"goeson", "twin.engine/notfinite", "7.5", "it was taken"},
+	{"anyprecision", "twin.engine/refusals", "7.6", "it was compiled"},
+	{"wanders", "twin.engine/report", "7.7", "and"},
+	{"nowhere", "twin.engine/report", "7.7", `""`},
+	{"opsetless", "twin.engine/report", "7.7", "0"},
+	{"halves", "twin.engine/report", "7.7", "bfloat16"},
+	{"livestatistics", "twin.engine/inference", "7.8", "differs"},
 }
 
 // TestHonest gives the kit plugins that keep the contract.
@@ -251,6 +267,19 @@ func TestHonest(t *testing.T) {
 				t.Errorf("%+v", summary)
 			}
 		})
+	}
+}
+
+// TestHonestEngine gives the kit an engine that keeps the contract.
+func TestHonestEngine(t *testing.T) {
+	summary, results := tryLie(t, "twin", "honest", `twin\.engine/.*`)
+	for _, r := range results {
+		if r.Outcome == Failed {
+			t.Errorf("%+v", r)
+		}
+	}
+	if summary.OK < len(engineChecks)+3 {
+		t.Errorf("%+v", summary)
 	}
 }
 

@@ -64,6 +64,9 @@ func (e *Engine) Close() error {
 // Name implements engine.Engine: that of the component.
 func (e *Engine) Name() string { return e.c.ref.Name }
 
+// Opset is the highest that the engine knows.
+func (e *Engine) Opset() uint32 { return e.can.Opset }
+
 // Revision implements engine.Engine: that of the component.
 func (e *Engine) Revision() int {
 	_, local, _ := strings.Cut(e.c.ref.Name, ".")

@@ -322,12 +322,35 @@ func TestEngineThatEndsTooOften(t *testing.T) {
 func TestEngineThatAnswersWrongly(t *testing.T) {
 	p := programs(t)["momentum"]
 	for config, says := range map[string]string{
+		`{"how": "nan"}`:                  "answers with values that are not finite at the tap q in the forward pass of query, step 1, though its inputs and weights are, and nothing can overflow",
 		`{"how": "unwritten"}`:            "leaves values of the tap q unwritten in the forward pass of query",
 		`{"how": "name", "call": "Step"}`: `says that "encoder.nothing" is not finite, which is neither a parameter nor a running statistic`,
 	} {
 		_, e, _ := twin(t, plugin.Patience{}, config)
 		n := must(e.Compile(p, engine.Options{Batch: 4}))
 		isFault(t, learn(n, p, 4, 0, map[string][]float32{}), fault.Plugin, "twin.engine", says)
+	}
+}
+
+// Where weights are so large that a network may overflow, the engine is not to blame.
+func TestOverflowIsNoDefect(t *testing.T) {
+	_, e, _ := twin(t, plugin.Patience{}, "{}")
+	p := programs(t)["labelled"]
+	n := must(e.Compile(p, engine.Options{Batch: 4}))
+	params := must(n.Params())
+	for _, a := range params {
+		if strings.HasPrefix(a.Name, "head") {
+			for i := range a.Data {
+				a.Data[i] = float32(1.9e39 * float64(a.Data[i]))
+			}
+		}
+	}
+	if err := n.SetParams(params); err != nil {
+		t.Fatal(err)
+	}
+	isFault(t, learn(n, p, 4, 0, map[string][]float32{}), fault.Diverged, "is not finite")
+	if c := n.Blame(); c == nil || !strings.Contains(c.String(), "in the forward pass of only, what the tap out holds is the first that is not finite; in which layer that began the engine does not tell") {
+		t.Errorf("%v", c)
 	}
 }
 

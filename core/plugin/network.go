@@ -419,8 +419,14 @@ func (n *network) Forward(pass string, samples int, step uint64) error {
 	}
 	n.ran[pass], n.broken = ranForward, ""
 	for name, values := range taps {
-		if !protocol.Finite(values) && marked(values) {
+		if protocol.Finite(values) {
+			continue
+		}
+		if marked(values) {
 			return n.c.broken("the engine leaves values of the tap %s unwritten in the forward pass of %s", name, pass)
+		}
+		if n.tame(pass, samples) {
+			return n.c.broken("the engine answers with values that are not finite at the tap %s in the forward pass of %s, step %d, though its inputs and weights are, and nothing can overflow", name, pass, step+1)
 		}
 	}
 	return nil

@@ -1,10 +1,13 @@
 package plugin
 
 import (
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/asterism-ssl/asterism/core/engine"
+	"github.com/asterism-ssl/asterism/core/model"
+	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
 // Blame implements engine.Network, as far as can be told without a look into the layers: from the weights, the inputs, and
@@ -55,6 +58,53 @@ func (n *network) Blame() *engine.Culprit {
 		return &engine.Culprit{Place: engine.InParameter, Name: statistic}
 	}
 	return nil
+}
+
+// overflow is what all that a pass computes must be less than, for sure, before the engine is to blame for what is not finite.
+const overflow = 1e37
+
+// tame says whether the inputs and weights of a pass are finite and so small that nothing in it can overflow.
+func (n *network) tame(pass string, samples int) bool {
+	input := n.inputs[pass][:len(n.inputs[pass])/n.batch*samples]
+	if firstBroken(input) >= 0 {
+		return false
+	}
+	p, prefix := n.checked.Pass(pass), ""
+	if p.Network == protocol.Network_MOMENTUM {
+		prefix = engine.MomentumPrefix
+	}
+	weights, err := n.read(func(a stateArray) bool {
+		return strings.HasPrefix(a.name, prefix+engine.EncoderPrefix) || strings.HasPrefix(a.name, prefix+engine.HeadPrefix)
+	})
+	if err != nil {
+		return false
+	}
+	values := map[string][]float32{}
+	for _, a := range weights {
+		if firstBroken(a.Data) >= 0 {
+			return false
+		}
+		values[a.Name] = a.Data
+	}
+	bound := func(g *model.Graph, prefix string, input float64) (map[string]float64, float64) {
+		return g.Bound(input, n.batch, n.train, func(name string) []float32 { return values[prefix+name] })
+	}
+	outputs, worst := bound(n.checked.Graph, prefix+engine.EncoderPrefix, largest(input))
+	for _, h := range n.checked.Heads {
+		if slices.Contains(p.Heads, h.Name) {
+			_, w := bound(n.checked.HeadGraphs[h.Name], prefix+engine.HeadPrefix+h.Name+".", outputs[h.Input])
+			worst = max(worst, w)
+		}
+	}
+	return worst < overflow
+}
+
+func largest(values []float32) float64 {
+	var n float64
+	for _, v := range values {
+		n = max(n, math.Abs(float64(v)))
+	}
+	return n
 }
 
 // firstBroken gives the place of the first value that is not finite, or -1.

@@ -41,6 +41,9 @@ class Engine:
         def make():
             from network import Network
 
+            can = self.machine.report(self.device).precisions
+            if request.precision not in can:
+                raise asterism.ConfigError(f"{self.device} does not compute in {request.precision}", "choose " + " or ".join(can))
             return Network(request, inputs, outputs, gradients, self.device)
 
         return Remote(self.run, self.run(make))

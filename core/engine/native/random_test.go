@@ -8,6 +8,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/engine"
 	"github.com/asterism-ssl/asterism/core/kernel"
+	"github.com/asterism-ssl/asterism/core/model"
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"pgregory.net/rapid"
 )
@@ -248,4 +249,41 @@ func results(t failer, n *network) map[string][]float32 {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// No value at a tap is larger than the model's bound.
+func TestBoundsHold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := randomProgram(t, rapid.Int64Range(3, 4).Draw(t, "channels"))
+		o := engine.Options{Batch: 4, Threads: 1, Mode: rapid.SampledFrom([]engine.Mode{engine.Train, engine.Infer}).Draw(t, "mode")}
+		n, err := New().Compile(p, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		values := map[string][]float32{}
+		for _, a := range paramsOf(n) {
+			values[a.Name] = a.Data
+		}
+		largest := 0.
+		for i := range n.Input("only") {
+			v := float32(math.Sin(float64(7*i))) * 3
+			n.Input("only")[i], largest = v, max(largest, math.Abs(float64(v)))
+		}
+		if err := n.Forward("only", 4, 0); err != nil {
+			t.Fatal(err)
+		}
+		g, err := model.Check(p.Encoder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outputs, worst := g.Bound(largest, 4, o.Mode == engine.Train, func(name string) []float32 { return values["encoder."+name] })
+		for _, tap := range p.Taps {
+			for _, v := range n.Tap(tap.Name) {
+				if b := outputs[tap.Output] * 1.0001; math.Abs(float64(v)) > b || b > 1.0001*worst {
+					t.Fatalf("%s: %g is more than %g, or that than %g", tap.Name, v, b, worst)
+				}
+			}
+		}
+	})
 }

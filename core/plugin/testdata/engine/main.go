@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,7 @@ type server struct {
 	mu       sync.Mutex
 	configs  map[uint32]config
 	networks map[uint32]*network
+	reports  int
 }
 
 type network struct {
@@ -66,15 +68,21 @@ type network struct {
 	step    uint64
 }
 
+// lie is a rule of the contract that is broken throughout, the first argument.
+var lie string
+
 // stderr is the one that go-plugin does not replace.
 var stderr = os.Stderr
 
 func main() {
 	s := &server{configs: map[uint32]config{}, networks: map[uint32]*network{}}
-	if len(os.Args) > 1 && os.Args[1] == "describe" {
+	if len(os.Args) > 1 {
+		lie = os.Args[1]
+	}
+	if last := os.Args[len(os.Args)-1]; last == "describe" {
 		d, _ := s.Describe(context.Background(), nil)
 		text, _ := protojson.Marshal(d)
-		fmt.Println(`{"command":["./` + os.Args[2] + `"],` + strings.TrimSpace(string(text))[1:])
+		fmt.Println(`{"command":["./` + filepath.Base(os.Args[0]) + `"],` + strings.TrimSpace(string(text))[1:])
 		return
 	}
 	fd, err := strconv.Atoi(os.Getenv(protocol.ChannelEnv))
@@ -136,16 +144,36 @@ func (s *server) Report(_ context.Context, r *protocol.ReportRequest) (*protocol
 	if kernel.HasBFloat16() {
 		precisions = append(precisions, "bfloat16")
 	}
-	return &protocol.Capabilities{Opset: 2, Device: s.configs[r.Instance].Device, Precisions: precisions}, nil
+	device := s.configs[r.Instance].Device
+	switch lie {
+	case "wanders":
+		s.reports++
+		device += fmt.Sprint(" ", s.reports)
+	case "nowhere":
+		device = ""
+	case "opsetless":
+		return &protocol.Capabilities{Device: device, Precisions: precisions}, nil
+	case "halves":
+		precisions = []string{"bfloat16"}
+	}
+	return &protocol.Capabilities{Opset: 2, Device: device, Precisions: precisions}, nil
 }
 
 func (s *server) Compile(_ context.Context, r *protocol.CompileRequest) (*protocol.Compiled, error) {
-	mode := engine.Infer
+	mode, seed := engine.Infer, r.Seed
 	if r.Train {
 		mode = engine.Train
 	}
+	switch {
+	case lie == "lucky":
+		seed++
+	case lie == "anyprecision":
+		r.Precision = "float32"
+	case r.Precision != "float32" && r.Precision != "bfloat16":
+		return nil, refusal("there is no precision " + r.Precision)
+	}
 	n, err := native.New().Compile(engine.Program{Encoder: r.Encoder, Heads: r.Heads, Passes: r.Passes, Taps: r.Taps, Momentum: r.Second},
-		engine.Options{Mode: mode, Batch: int(r.Batch), Precision: engine.Precision(r.Precision), Threads: int(r.Threads), Seed: r.Seed})
+		engine.Options{Mode: mode, Batch: int(r.Batch), Precision: engine.Precision(r.Precision), Threads: int(r.Threads), Seed: seed})
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +194,12 @@ func (s *server) Compile(_ context.Context, r *protocol.CompileRequest) (*protoc
 	defer s.mu.Unlock()
 	s.networks[r.Network] = &network{Network: n, config: s.configs[r.Instance], request: r}
 	return &protocol.Compiled{Bytes: uint64(n.Cost().Bytes)}, nil
+}
+
+// refusal is a fault of the user's configuration.
+func refusal(what string) error {
+	st, _ := status.New(codes.InvalidArgument, what).WithDetails(&protocol.Fault{Cause: protocol.Fault_CONFIG, What: what})
+	return st.Err()
 }
 
 func (s *server) network(id uint32) (*network, error) {
@@ -246,6 +280,11 @@ func (s *server) Forward(_ context.Context, r *protocol.ForwardRequest) (*protoc
 			if !(wrong && n.How == "unwritten") {
 				copy(values, n.Tap(name))
 			}
+			if lie == "scaled" || lie == "livestatistics" && !n.request.Train {
+				for i := range values {
+					values[i] *= 1.001
+				}
+			}
 			if wrong && n.How == "nan" {
 				values[len(values)-1] = float32(math.NaN())
 			}
@@ -264,6 +303,9 @@ func (s *server) Backward(_ context.Context, r *protocol.BackwardRequest) (*prot
 		for _, t := range n.request.Taps {
 			if t.Name == name && t.Pass == r.Pass {
 				copy(n.TapGradient(name), values)
+				if lie == "steep" {
+					n.TapGradient(name)[0] *= 1.1
+				}
 			}
 		}
 		return nil
@@ -282,8 +324,14 @@ func (s *server) Step(_ context.Context, r *protocol.StepRequest) (*protocol.Ste
 	if n.wrong("Step") {
 		return &protocol.StepAnswer{NotFinite: "encoder.nothing"}, nil
 	}
+	if lie == "decays" {
+		r.WeightDecay = 0
+	}
 	err = n.Network.Step(engine.Optimiser{LR: r.Lr, Momentum: r.Momentum, WeightDecay: r.WeightDecay, Encoder: r.Encoder})
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Diverged {
+		if lie == "goeson" {
+			return &protocol.StepAnswer{}, nil
+		}
 		return &protocol.StepAnswer{NotFinite: strings.TrimPrefix(strings.TrimSuffix(f.What, " is not finite"), "the gradient of ")}, nil
 	}
 	return &protocol.StepAnswer{}, err
@@ -329,6 +377,9 @@ func (s *server) Write(_ context.Context, r *protocol.ArraysRequest) (*protocol.
 	n.wrong("Write")
 	return &protocol.ArraysDone{}, s.with(r.Arrays, func(name string, values []float32) error {
 		for _, t := range r.Arrays {
+			if lie == "forgets" && strings.HasPrefix(name, "optimiser.head") {
+				continue
+			}
 			if t.Name == name {
 				return n.SetState([]engine.Array{{Name: name, Shape: t.Tensor.Shape, Data: values}})
 			}
