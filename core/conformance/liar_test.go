@@ -286,7 +286,7 @@ func TestHonestEngine(t *testing.T) {
 // TestLies lets each check catch who breaks its rule.
 func TestLies(t *testing.T) {
 	var mu sync.Mutex
-	caught := map[string]map[string]bool{}
+	caught, told := map[string]map[string]bool{}, 0
 	t.Run("each", func(t *testing.T) {
 		for _, l := range lies {
 			t.Run(l.lie+" "+l.check, func(t *testing.T) {
@@ -308,10 +308,11 @@ func TestLies(t *testing.T) {
 					caught[name] = map[string]bool{}
 				}
 				caught[name][r.Paragraph] = true
+				told++
 			})
 		}
 	})
-	if t.Failed() || testing.Short() {
+	if told < len(lies) { // some failed, or were not asked for
 		return
 	}
 	for _, c := range allChecks() {
