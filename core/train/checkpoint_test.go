@@ -15,7 +15,7 @@ import (
 // put writes a checkpoint whose files hold a text.
 func put(t *testing.T, c *Checkpoints, step int, text string) {
 	t.Helper()
-	err := c.write(&checkpointState{Job: c.Job, Step: step, Marks: map[string]int64{"metrics": int64(step)}}, func(dir string) error {
+	err := c.write(&checkpointState{Job: c.Job, Training: c.Training, Step: step, Marks: map[string]int64{"metrics": int64(step)}}, func(dir string) error {
 		return errors.Join(os.WriteFile(filepath.Join(dir, networkFile), []byte(text), 0o666), os.WriteFile(filepath.Join(dir, objectiveFile), nil, 0o666))
 	})
 	if err != nil {
@@ -151,5 +151,33 @@ func TestBeginningAgainIsSaid(t *testing.T) {
 	c.Job = "b"
 	if said := begin(); said != "" {
 		t.Errorf("another training: %q", said)
+	}
+}
+
+// A checkpoint of the same training is gone on from, whatever computed it; of two, the further one.
+func TestCheckpointOfAnotherEngineIsGoneOnFrom(t *testing.T) {
+	theirs := &Checkpoints{Dir: filepath.Join(t.TempDir(), "theirs"), Job: "native", Training: "same"}
+	put(t, theirs, 10, "weights")
+	put(t, theirs, 20, "weights")
+	here := &Checkpoints{Dir: theirs.Dir, Job: "torch", Training: "same"}
+	if n := newest(t, here); n != 20 {
+		t.Errorf("the newest is %d", n)
+	}
+	put(t, here, 30, "weights")
+	if got := there(t, here); !slices.Equal(got, []int{20, 30}) {
+		t.Errorf("kept %v", got)
+	}
+	if n := newest(t, &Checkpoints{Dir: theirs.Dir, Job: "torch", Training: "other"}); n != 30 {
+		t.Errorf("by its own key the newest is %d", n)
+	}
+	if n := newest(t, &Checkpoints{Dir: theirs.Dir, Job: "jax", Training: "other"}); n != -1 {
+		t.Errorf("step %d of another training is taken", n)
+	}
+	own := &Checkpoints{Dir: filepath.Join(t.TempDir(), "own"), Job: "jax", Training: "same"}
+	if err := own.Take(theirs); err != nil {
+		t.Fatal(err)
+	}
+	if n := newest(t, &Checkpoints{Dir: own.Dir, Job: "jax"}); n != 30 {
+		t.Errorf("what was taken over is step %d", n)
 	}
 }
