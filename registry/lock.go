@@ -113,7 +113,7 @@ func (r *Registry) locked(p Plugin) (*Locked, error) {
 
 // componentLocked says what is wrong with a component, seen from the lock; no file of the plugin is read.
 func (r *Registry) componentLocked(p Plugin, c *protocol.ComponentInfo) error {
-	if r.options.Lock == nil || p.Builtin || p.Override {
+	if r.options.Lock == nil || p.Builtin || p.Override || r.options.Made[p.Name] != "" {
 		return nil
 	}
 	locked, err := r.locked(p)
@@ -141,6 +141,12 @@ func (r *Registry) componentLocked(p Plugin, c *protocol.ComponentInfo) error {
 func (r *Registry) digestLocked(p Plugin) error {
 	if r.options.Lock == nil {
 		return nil
+	}
+	if made := r.options.Made[p.Name]; made == p.Digest {
+		return nil
+	} else if made != "" {
+		return &fault.Error{Kind: fault.Plugin, Plugin: p.Name, What: fmt.Sprintf("the run was made with --plugin %s=FOLDER, whose files had the digest %s, and the installed %s %s in %s is %s; it is not started", p.Name, made, p.Name, p.Version, p.Dir, p.Digest),
+			Do: fmt.Sprintf("give --plugin %s=FOLDER here as well, or install what was in that folder", p.Name)}
 	}
 	locked, err := r.locked(p)
 	if err != nil {

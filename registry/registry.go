@@ -53,6 +53,7 @@ type Options struct {
 	Folders   []Folder          // best first
 	Trusted   string            // the file in which the user's installations are recorded
 	Lock      *Lock             // nil: none
+	Made      map[string]string // plugin name → digest, of what a run was made with and a lock does not hold: overrides
 	Relock    string            // the command that locks anew, for messages
 }
 

@@ -27,21 +27,35 @@ func (a *app) installedFor(file, project string) (*registry.Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.open(project, registry.Options{Lock: lock, Relock: "asterism plugin lock " + shown(file)})
+	return a.open(project, registry.Options{Lock: lock, Relock: relock(file)})
 }
 
-// installedForRun opens the registry for a run: what it was made with is locked in its directory, and its project is that
-// of its experiment.
+func relock(file string) string { return "asterism plugin lock " + shown(file) }
+
+// installedForRun opens the registry for a run: what it was made with is locked in its directory, or was taken from folders
+// and is recorded, and its project is that of its experiment.
 func (a *app) installedForRun(dir string) (*registry.Registry, error) {
 	m, err := run.ReadManifest(dir)
 	if err != nil {
 		return nil, trained.Damaged(dir, err)
 	}
-	return a.installedFor(filepath.Join(dir, run.ResolvedFile), filepath.Dir(m.Experiment))
+	lock, err := registry.ReadLock(filepath.Join(dir, registry.LockFile))
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]string{}
+	if lock != nil {
+		for name, digest := range m.Digests {
+			if lock.Plugins[name] == nil {
+				made[name] = digest
+			}
+		}
+	}
+	return a.open(filepath.Dir(m.Experiment), registry.Options{Lock: lock, Made: made, Relock: relock(filepath.Join(dir, run.ResolvedFile))})
 }
 
 // lockRun leaves in a run's directory what holds fast the plugins that it is made with, and gives their digests. Those
-// that the command line took from folders are not locked: the run is of use with them alone.
+// that the command line took from folders are not locked; their digests tell later which ones they were.
 func lockRun(x *experiment.Experiment, r *registry.Registry, dir string) (map[string]string, error) {
 	file := filepath.Join(dir, registry.LockFile)
 	if len(x.Plugins) == 0 {
