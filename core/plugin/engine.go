@@ -23,8 +23,9 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// stopping is how long a call may go on after the host was asked to stop: longer than a training waits for its step.
-const stopping = 12 * time.Second
+// stopping is how long calls may go on after the host was asked to stop: as long as a training waits for its step, and for
+// the state that is written then.
+const stopping = 30 * time.Second
 
 // Engine configures an engine and asks what it can do. Calls end some seconds after ctx does.
 func (h *Host) Engine(ctx context.Context, r Ref) (*Engine, error) {
