@@ -250,8 +250,8 @@ func (c *trio) give(t testing.TB, from int) {
 
 // Every encoder under every objective computes the same in both engines; and what one has learned the other goes on with:
 // the first step is from the initial state, the second from the native engine's, the third from PyTorch's. Outputs are
-// within 1e-5 of float64 and gradients within 2e-4; where a unit switches with the last bits, all gradients together are
-// within twice what that does to float64 itself, or to the other engine.
+// within 1e-5 of float64 and gradients within 2e-4; where a unit switches with the last bits, it is all gradients together
+// that are, or that are within twice what that does to float64 itself, or to the other engine.
 func TestNetworks(t *testing.T) {
 	torch := pytorch(t)
 	for _, n := range encoders {
@@ -281,7 +281,11 @@ func TestNetworks(t *testing.T) {
 					own := l.switching(t, c, start, max(r.outputs[ours], r.outputs[theirs]))
 					t.Logf("step %d: gradients differ by %.2g here and %.2g in PyTorch, and by %.2g in float64 whose outputs are as far off", step, r.gradients[ours], r.gradients[theirs], own)
 					for side, d := range r.gradients {
-						if limit := 2 * max(own, r.gradients[1-side]); !(d <= limit) {
+						limit := 2 * max(own, r.gradients[1-side])
+						if r.furthest[side] < 0.1 { // one unit that no draw has met
+							limit = max(limit, gradientBound)
+						}
+						if !(d <= limit) {
 							t.Errorf("all gradients of %s together differ by %.2g; at most %.2g is allowed:\n%s", sides[side], d, limit, strings.Join(r.switched, "\n"))
 						}
 					}
