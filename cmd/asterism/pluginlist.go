@@ -17,7 +17,8 @@ import (
 func (a *app) pluginListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the plugins and their components", Args: cobra.NoArgs,
-		Long: "List shows the components of the plugins in this binary, of those that you have installed, and of those in .asterism/plugins of the working folder, in every version.",
+		Long: `List shows the components of the plugins in this binary, of those that you have installed, and of those in
+.asterism/plugins of the working folder, in every version.`,
 		RunE: func(*cobra.Command, []string) error {
 			r, err := a.installed()
 			if err != nil {
@@ -48,7 +49,8 @@ func (a *app) pluginListCommand() *cobra.Command {
 func (a *app) pluginInfoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "info NAME", Short: "Show a plugin, or a component with its configuration", Args: cobra.ExactArgs(1),
-		Long:    "Info shows what a plugin says of itself, where it is and what the digest of its files is, and how its components are configured. NAME is a plugin, acme, one of its versions, acme@1.2.0, or a component, acme.blur or acme.blur@1.2.0.",
+		Long: `Info shows what a plugin says of itself, where it is and what the digest of its files is, and how its components are
+configured. NAME is a plugin, acme, one of its versions, acme@1.2.0, or a component, acme.blur or acme.blur@1.2.0.`,
 		Example: "  asterism plugin info sky\n  asterism plugin info sky.rotate\n  asterism plugin info acme@1.2.0",
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := a.installed()

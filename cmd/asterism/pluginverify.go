@@ -13,7 +13,8 @@ import (
 func (a *app) pluginVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "verify [NAME[@VERSION]]", Short: "Check that the files of installed plugins are those that were installed", Args: cobra.MaximumNArgs(1),
-		Long:    "Verify reads every file of the installed plugins, or of one, and names those that differ, are missing or are surplus; then the exit status is 4. Nothing is started.",
+		Long: `Verify reads every file of the installed plugins, or of one, and names those that differ, are missing or are surplus;
+then the exit status is 4. Nothing is started.`,
 		Example: "  asterism plugin verify\n  asterism plugin verify acme@1.2.0",
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := a.installed()
