@@ -16,7 +16,7 @@ import (
 // The patterns that end in a name take files that begin with _ along, which a folder alone does not.
 //
 //go:embed LICENSE go.mod go.sum
-//go:embed core/key/*.go core/kernel/*.go core/kernel/*.s core/kernel/nearest/*.go core/protocol/*.go core/protocol/*.proto
+//go:embed core/key/*.go core/kernel/*.go core/kernel/*.s core/kernel/nearest/*.go core/protocol/*.go core/protocol/*.md core/protocol/*.proto
 //go:embed plugins/sdk/*.go plugins/sdk/labels/*.go plugins/sdk/npz/*.go plugins/sdk/regress/*.go plugins/sdk/sdktest/*.go
 //go:embed plugins/sdk/python/asterism_plugin/*.py
 var files embed.FS

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mitchellh/go-wordwrap"
 	"github.com/spf13/cobra"
 
 	"github.com/asterism-ssl/asterism"
 	"github.com/asterism-ssl/asterism/core/conformance"
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/plugin"
+	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/asterism-ssl/asterism/registry"
 )
 
@@ -23,7 +25,7 @@ func (a *app) pluginTestCommand() *cobra.Command {
 	var batches int
 	c := &cobra.Command{
 		Use: "test NAME|DIR", Short: "Check that a plugin keeps the plugin contract", Args: cobra.ExactArgs(1),
-		Long: `Check that a plugin keeps the plugin contract (core/protocol/CONTRACT.md): an installed one by its name, or one in a folder, an
+		Long: `Check that a plugin keeps the plugin contract: an installed one by its name, or one in a folder, an
 author's or a built one. Each check starts the plugin as runs do and looks at its answers, at the memory around them and
 at its process. Failures say what was expected, what was seen, and which paragraph of the contract it is; the exit status
 is then 4.
@@ -167,7 +169,7 @@ func (r *conformanceReport) line(one conformance.Result) {
 	}
 	tell("expected", one.Expected)
 	tell("seen", one.Seen)
-	tell("contract", "§"+one.Paragraph)
+	tell("contract", wordwrap.WrapString("§"+one.Paragraph+" "+protocol.Paragraph(one.Paragraph), 100))
 	tell("→", one.Advice)
 	tell("output", one.Log)
 }
@@ -183,7 +185,7 @@ func (r *conformanceReport) end(name string, s conformance.Summary) error {
 		fmt.Fprintf(r.a.out, "%s: %d ok, %d failed, %d not applicable, in %.1f s\n", name, s.OK, s.Failed, s.NotApplicable, time.Since(r.begun).Seconds())
 	}
 	if s.Failed > 0 {
-		return &fault.Error{Kind: fault.Plugin, Plugin: name, What: counted(s.Failed, "check") + " failed", Do: "the contract is core/protocol/CONTRACT.md; run one check alone with --run"}
+		return &fault.Error{Kind: fault.Plugin, Plugin: name, What: counted(s.Failed, "check") + " failed", Do: "run one check alone with --run"}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/cuecontext"
+	"github.com/mitchellh/go-wordwrap"
 
 	"github.com/asterism-ssl/asterism/schemas"
 )
@@ -132,7 +133,7 @@ func (d *Documentation) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "%s: %s, revision %d\n", d.Component, d.Kind, d.Revision)
 	}
 	if d.Doc != "" {
-		b.WriteString(strings.Join(wrap(d.Doc, 96), "\n") + "\n")
+		b.WriteString(wordwrap.WrapString(d.Doc, 96) + "\n")
 	}
 	if len(d.Fields) == 0 {
 		b.WriteString("\nNothing to configure.\n")
@@ -146,8 +147,8 @@ func (d *Documentation) Write(w io.Writer) error {
 			fmt.Fprintf(&b, " = %s", f.Default)
 		}
 		b.WriteString("\n")
-		for _, line := range wrap(f.Doc, 92) {
-			b.WriteString("    " + line + "\n")
+		if f.Doc != "" {
+			b.WriteString("    " + strings.ReplaceAll(wordwrap.WrapString(f.Doc, 92), "\n", "\n    ") + "\n")
 		}
 	}
 	if len(d.Rules) > 0 {
@@ -158,23 +159,4 @@ func (d *Documentation) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// wrap breaks text into lines of at most width characters.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
 }
