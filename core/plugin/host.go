@@ -250,16 +250,13 @@ func (h *Host) configure(ctx context.Context, r Ref, kind protocol.Kind) (*confi
 	return c, nil
 }
 
-// release forgets the instance, here and there. A plugin that is gone has forgotten it already.
+// release forgets the instance, here and there.
 func (c *configured) release() error {
 	c.drop(c.instance)
-	if c.now.Load().child.ended(0) {
-		return nil
+	if err := c.farewell(protocol.Plugin_Release_FullMethodName, &protocol.ReleaseRequest{Instance: c.instance}, &protocol.Released{}); err != nil {
+		return c.fault(context.Background(), c.ref, "Release", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	_, err := call(ctx, c, "Release", c.control.Release, &protocol.ReleaseRequest{Instance: c.instance})
-	return err
+	return nil
 }
 
 func kindName(k protocol.Kind) string {

@@ -22,8 +22,12 @@ var misfit, liar, twinEngine string
 
 func TestMain(m *testing.M) {
 	misfit, liar = os.Getenv("TEST_MISFIT"), os.Getenv("TEST_LIAR")
-	if os.Getenv("TEST_ROLE") == "host" {
+	switch os.Getenv("TEST_ROLE") {
+	case "host":
 		hostThatIsKilled()
+		return
+	case "suspended":
+		hostThatIsSuspended()
 		return
 	}
 	os.Exit(func() int {

@@ -244,8 +244,6 @@ func (n *network) all(values map[string][]float32) []engine.Array {
 
 // restore compiles the network on a new process, and gives it what the last one was given, if it was still that.
 func (n *network) restore(ctx context.Context, conn grpc.ClientConnInterface) error {
-	ctx, cancel := context.WithTimeout(ctx, n.c.patience.Bulk)
-	defer cancel()
 	client := protocol.NewEngineClient(conn)
 	if _, err := client.Compile(ctx, n.request); err != nil {
 		return err
@@ -569,10 +567,10 @@ func (n *network) Close() error {
 	n.closed = true
 	n.c.drop(n.id)
 	var err error
-	if n.opened && !n.c.now.Load().child.ended(0) {
-		ctx, cancel := context.WithTimeout(context.Background(), stopping)
-		_, err = call(ctx, n.c, "Drop", n.c.engine.Drop, &protocol.DropRequest{Network: n.id})
-		cancel()
+	if n.opened {
+		if err = n.c.farewell(protocol.Engine_Drop_FullMethodName, &protocol.DropRequest{Network: n.id}, &protocol.Dropped{}); err != nil {
+			err = n.c.fault(context.Background(), n.c.ref, "Drop", err)
+		}
 	}
 	n.in.close()
 	n.out.close()

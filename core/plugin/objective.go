@@ -31,13 +31,16 @@ func (h *Host) Objective(ctx context.Context, r Ref) (*Objective, error) {
 	return &Objective{c: c}, nil
 }
 
-// Plan gives the program for the training loop. The request's instance is filled in.
+// Plan gives the program for the training loop, and begins anew: Bind comes after it. The request's instance is filled in.
 func (o *Objective) Plan(ctx context.Context, r *protocol.ProgramRequest) (*protocol.Program, error) {
 	r.Instance = o.c.instance
-	p, err := call(ctx, o.c, "Plan", o.c.objective.Plan, r)
-	if err != nil {
-		return nil, err
+	p, given := &protocol.Program{}, o.replay.given
+	if err := o.c.do(ctx, protocol.Objective_Plan_FullMethodName, r, p, nil, func() { o.replay.keep(nil, nil) }); err != nil {
+		return nil, o.c.fault(ctx, o.c.ref, "Plan", err)
 	}
+	given.close()
+	o.unbind()
+	o.replay.close()
 	if err := checkProgram(p); err != nil {
 		return nil, o.c.broken("the program does not hold together: %v", err)
 	}
@@ -283,7 +286,8 @@ func (o *Objective) SetState(ctx context.Context, s []Tensor) error {
 
 // Close releases the instance and its memory: the slices of Tap, Gradient and Label must not be used afterwards.
 func (o *Objective) Close() error {
+	err := o.c.release() // first: a new process is not brought to where this one was from memory that is gone
 	o.unbind()
 	o.replay.close()
-	return o.c.release()
+	return err
 }

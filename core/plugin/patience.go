@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"maps"
 	"path"
 	"sync"
@@ -48,26 +49,22 @@ func newPatience(p Patience) patience {
 // size of a call: what its time may be expected to grow with, in units; bulk when it follows from nothing.
 func size(method string, request any) (w work, units int, bulk bool) {
 	w.method, units = path.Base(method), 1
-	switch r := request.(type) {
+	switch r := request.(type) { // networks and instances have no number in common
+	case interface{ GetInstance() uint32 }:
+		w.instance = r.GetInstance()
+	case interface{ GetNetwork() uint32 }:
+		w.instance = r.GetNetwork()
 	case *protocol.ApplyRequest:
 		if len(r.Chain) > 0 {
 			w.instance = r.Chain[0].GetInstance()
 		}
 		units = len(r.Samples)
+	}
+	switch r := request.(type) {
 	case *protocol.ReadRequest:
-		w.instance, units = r.Instance, int(r.Count)
-	case *protocol.LossRequest:
-		w.instance = r.Instance
-	case *protocol.ForwardRequest: // networks and instances have no number in common
-		w.instance, units = r.Network, int(r.Samples)
-	case *protocol.BackwardRequest:
-		w.instance = r.Network
-	case *protocol.StepRequest:
-		w.instance = r.Network
-	case *protocol.MomentumRequest:
-		w.instance = r.Network
-	case *protocol.ArraysRequest:
-		w.instance = r.Network
+		units = int(r.Count)
+	case *protocol.ForwardRequest:
+		units = int(r.Samples)
 	case *protocol.OpenRequest, *protocol.FitRequest, *protocol.PredictRequest, *protocol.ScoreRequest, *protocol.CompileRequest:
 		bulk = true
 	}
@@ -105,4 +102,20 @@ func (p *patience) measured(method string, request any, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slowest[w] = max(p.slowest[w], took/time.Duration(units))
+}
+
+// watch calls late when this process has run for so long and ctx is not done. Time in which it was suspended (Ctrl-Z, a machine
+// that is put to sleep) does not count: the answer may have come in it.
+func watch(ctx context.Context, d time.Duration, late func()) {
+	const ticks = 8
+	t := time.NewTicker(max(d/ticks, 1))
+	defer t.Stop()
+	for range ticks {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	late()
 }

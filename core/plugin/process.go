@@ -195,6 +195,9 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 		return nil, &fault.Error{Kind: fault.Resource, Plugin: spec.Name, What: "the plugin cannot be started", Err: err}
 	}
 	defer theirs.Close()
+	if least := h.options.Patience.Least; least > 0 {
+		channel.Patience = min(channel.Patience, least)
+	}
 	p := &process{spec: spec, channel: channel, output: newOutput(spec.Name, &h.log)}
 	c := &child{output: p.output, exited: make(chan struct{})}
 	c.ready, c.tell = io.Pipe()

@@ -3,11 +3,13 @@ package plugin_test
 import (
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,9 +155,119 @@ func TestHungPluginIsEndedAndStartedAnew(t *testing.T) {
 	if got := told(); len(got) != 1 || !strings.Contains(got[0], "gave no answer to Apply within 3s; it is started anew (1 of 3)") {
 		t.Errorf("told %q", got)
 	}
+	h, told = restarted(t, plugin.Patience{Least: 300 * time.Millisecond})
+	p := must(h.Pipeline(background, double, "train", facts(1, 1)))
+	exec.Command("kill", "-STOP", fmt.Sprint(h.Processes()["misfit"])).Run()
+	s := must(p.Slot(1)) // whose memory it does not take
+	s.In[0] = 4
+	if err := p.Apply(background, s, 1, 1, 0); err != nil || s.Out[0] != 8 || len(told()) != 1 || !strings.Contains(told()[0], "gave no answer to a transfer of memory within 300ms") {
+		t.Errorf("%v, %v, told %q", err, s.Out, told())
+	}
 	h, _ = restarted(t, plugin.Patience{First: 200 * time.Millisecond})
 	_, err = apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "slow"}`)}, 4)
 	isFault(t, err, fault.Plugin, "file.cue:12:4", "misfit.scale", "gave no answer to Apply within 200ms and was ended", "3 times")
+}
+
+// A process that hangs while it is brought to where the last one was is ended as well.
+func TestHangDuringReplay(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{First: 2 * time.Second, Least: 300 * time.Millisecond})
+	file := filepath.Join(t.TempDir(), "done")
+	o := must(h.Objective(background, ref("misfit.pull", fmt.Sprintf(`{"value": 3, "how": "relapse %s"}`, file))))
+	must(o.Plan(background, &protocol.ProgramRequest{Batch: 2}))
+	if err := o.Bind(2, map[string][]int64{"q": {3}, "k": {3}}, []string{"z"}); err != nil {
+		t.Fatal(err)
+	}
+	for step := range uint64(5) {
+		must(o.Loss(background, step))
+	}
+	if state, got := must(o.State(background))[0].F32, told(); len(got) != 2 || state[0] != 5 {
+		t.Errorf("told %q, the state is %v", got, state)
+	}
+}
+
+// A plan begins anew: what an earlier training left is not given to the next process.
+func TestPlanForgetsTheStateBefore(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{})
+	o := must(h.Objective(background, ref("misfit.pull", "{}")))
+	train := func(kill bool) []float32 {
+		must(o.Plan(background, &protocol.ProgramRequest{Batch: 2}))
+		if err := o.Bind(2, map[string][]int64{"q": {3}, "k": {3}}, []string{"z"}); err != nil {
+			t.Fatal(err)
+		}
+		if kill {
+			exec.Command("kill", "-9", fmt.Sprint(h.Processes()["misfit"])).Run()
+		}
+		for step := range uint64(3) {
+			must(o.Loss(background, step))
+		}
+		return must(o.State(background))[0].F32
+	}
+	want := slices.Clone(train(false))
+	if got := train(true); !slices.Equal(got, want) || len(told()) != 1 {
+		t.Errorf("%v, not %v; told %q", got, want, told())
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// No process is started to let go of what went with the last one, nor when all are to end.
+func TestNoRestartAtTheEnd(t *testing.T) {
+	h, told := restarted(t, plugin.Patience{})
+	d := must(h.Dataset(background, ref("misfit.squares", "{}")))
+	pid := fmt.Sprint(h.Processes()["misfit"])
+	exec.Command("kill", "-STOP", pid).Run()
+	closed := make(chan error)
+	go func() { closed <- d.Close() }()
+	time.Sleep(100 * time.Millisecond) // it asks
+	exec.Command("kill", "-9", pid).Run()
+	if err := <-closed; err != nil || len(told()) != 0 {
+		t.Errorf("%v, told %q", err, told())
+	}
+
+	p := must(h.Pipeline(background, []plugin.Ref{ref("misfit.scale", `{"how": "slow"}`)}, "train", facts(1, 1)))
+	s, before := must(p.Slot(1)), len(told())
+	failed := make(chan error)
+	go func() { failed <- p.Apply(background, s, 1, 1, 0) }()
+	time.Sleep(100 * time.Millisecond)
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; err == nil || len(told()) != before {
+		t.Errorf("%v, told %q", err, told())
+	}
+}
+
+// hostThatIsSuspended is the main function of a host in a process of its own.
+func hostThatIsSuspended() {
+	h := plugin.NewHost(func(string) (plugin.Spec, error) {
+		return plugin.Spec{Name: "misfit", Command: []string{misfit}}, nil
+	}, plugin.Options{Log: os.Stdout, Patience: plugin.Patience{First: 1500 * time.Millisecond}, Restarted: func(string, string) { fmt.Println("started anew") }})
+	defer h.Close()
+	p := must(h.Pipeline(background, []plugin.Ref{ref("misfit.scale", `{"how": "pause"}`)}, "train", facts(1, 1)))
+	fmt.Println("result", p.Apply(background, must(p.Slot(1)), 1, 0, 0))
+}
+
+// The time in which the host itself did not run is not the plugin's.
+func TestSuspendedHostDoesNotTakePluginsForHung(t *testing.T) {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "TEST_ROLE=suspended", "TEST_MISFIT="+misfit)
+	out := &logs{}
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Process.Kill()
+	out.find(t, "misfit: pausing")
+	c.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(1700 * time.Millisecond)
+	c.Process.Signal(syscall.SIGCONT)
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "result <nil>") || strings.Contains(got, "started anew") {
+		t.Error(got)
+	}
 }
 
 func TestDatasetGoesOnAfterARestart(t *testing.T) {

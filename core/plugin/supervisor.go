@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"sync"
@@ -78,8 +79,9 @@ func newSupervisor(h *Host, p *process) *supervisor {
 func (s *supervisor) stop() {
 	s.end()
 	s.now.Load().stop()
-	s.turn.Lock() // a restart that was under way has ended its process
+	s.turn.Lock()
 	defer s.turn.Unlock()
+	s.now.Load().stop() // of a restart that was under way
 }
 
 // Invoke implements gRPC's connection.
@@ -126,23 +128,65 @@ func (s *supervisor) attempt(ctx context.Context, method string, request, answer
 	if err := begin(); err != nil {
 		return s.now.Load(), 0, err
 	}
-	limit := s.patience.limit(method, request)
-	limited, cancel := context.WithCancel(ctx) // not a deadline: the plugin would be told, and might answer to it first
-	defer cancel()
-	defer time.AfterFunc(limit, cancel).Stop()
-	p, began := s.now.Load(), time.Now()
-	if err := p.conn.Invoke(limited, method, request, answer, o...); err != nil {
-		if ctx.Err() == nil && limited.Err() != nil {
-			return p, limit, err
-		}
-		return p, 0, err
+	p := s.now.Load()
+	if hung, err := s.ask(ctx, p, method, request, answer, o...); err != nil {
+		return p, hung, err
 	}
-	s.patience.measured(method, request, time.Since(began))
 	s.remember(method, request)
 	if done != nil {
 		done()
 	}
 	return p, 0, nil
+}
+
+// ask makes a call on a process, and waits for the answer as long as is reasonable.
+func (s *supervisor) ask(ctx context.Context, p *process, method string, request, answer any, o ...grpc.CallOption) (hung time.Duration, _ error) {
+	limit := s.patience.limit(method, request)
+	limited, cancel := context.WithCancel(ctx) // not a deadline: the plugin would be told, and might answer to it first
+	defer cancel()
+	go watch(limited, limit, cancel)
+	began := time.Now()
+	if err := p.conn.Invoke(limited, method, request, answer, o...); err != nil {
+		if ctx.Err() == nil && limited.Err() != nil {
+			return limit, err
+		}
+		return 0, err
+	}
+	s.patience.measured(method, request, time.Since(began))
+	return 0, nil
+}
+
+// patiently is a connection to one process, which is ended when it does not answer.
+type patiently struct {
+	*supervisor
+	p *process
+}
+
+// Invoke implements gRPC's connection.
+func (c patiently) Invoke(ctx context.Context, method string, request, answer any, o ...grpc.CallOption) error {
+	hung, err := c.ask(ctx, c.p, method, request, answer, o...)
+	if hung != 0 {
+		c.p.hang(path.Base(method), hung)
+	}
+	return err
+}
+
+// farewell makes a call that lets go of something. A process that has ended has let go of it already, and none is started
+// for it.
+func (s *supervisor) farewell(method string, request, answer any) error {
+	s.turn.RLock()
+	defer s.turn.RUnlock()
+	p := s.now.Load()
+	if p.child.ended(0) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := p.conn.Invoke(ctx, method, request, answer)
+	if err != nil && p.lost(err) {
+		return nil
+	}
+	return err
 }
 
 // remember keeps what the next process must be told: how each instance is configured, and the last of each question
@@ -211,7 +255,7 @@ func (s *supervisor) shareNow(a *protocol.Arena, readOnly bool) (*process, uint3
 	s.shared[id] = sharedArena{a, readOnly}
 	s.mu.Unlock()
 	p := s.now.Load()
-	return p, id, p.channel.Share(id, a, readOnly)
+	return p, id, p.share(id, a, readOnly)
 }
 
 func (s *supervisor) forget(arena uint32) {
@@ -236,6 +280,9 @@ func (s *supervisor) restart(ctx context.Context, p *process) error {
 	defer s.turn.Unlock()
 	if s.now.Load() != p {
 		return nil
+	}
+	if err := s.life.Err(); err != nil { // it ended because it was to
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -265,8 +312,9 @@ func (s *supervisor) restart(ctx context.Context, p *process) error {
 			err = ctx.Err() // a process that came up as all were stopped
 		}
 		if err != nil {
+			lost := next.lost(err)
 			next.stop()
-			if ctx.Err() != nil || !next.child.ended(0) {
+			if ctx.Err() != nil || !lost {
 				return err
 			}
 			continue
@@ -291,20 +339,18 @@ func (s *supervisor) tell(ctx context.Context, p *process) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, a := range s.shared {
-		if err := p.channel.Share(id, a.Arena, a.readOnly); err != nil {
+		if err := p.share(id, a.Arena, a.readOnly); err != nil {
 			return err
 		}
 	}
+	conn := patiently{s, p}
 	for _, e := range s.journal {
+		var err error
 		if e.restore != nil {
-			if err := e.restore(ctx, p.conn); err != nil {
-				return err
-			}
-			continue
+			err = e.restore(ctx, conn)
+		} else {
+			err = conn.Invoke(ctx, e.method, e.request, answerTo(e.request))
 		}
-		limited, cancel := context.WithTimeout(ctx, s.patience.limit(e.method, e.request))
-		err := p.conn.Invoke(limited, e.method, e.request, answerTo(e.request))
-		cancel()
 		if err != nil {
 			return err
 		}
@@ -335,6 +381,15 @@ func (p *process) lost(err error) bool {
 		return false
 	}
 	return p.child.ended(0) || status.Code(err) == codes.Unavailable && p.child.ended(2*time.Second)
+}
+
+// share gives an arena to a process, which is ended when it does not answer.
+func (p *process) share(id uint32, a *protocol.Arena, readOnly bool) error {
+	err := p.channel.Share(id, a, readOnly)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p.hang("a transfer of memory", p.channel.Patience)
+	}
+	return err
 }
 
 // hang ends a process that gave no answer.

@@ -21,9 +21,6 @@ const (
 	release     = uint32(2)
 )
 
-// patience is how long the host waits for an answer on the channel, which a living plugin gives at once.
-const patience = 10 * time.Second
-
 func message(what, arena uint32, size, extra uint64) []byte {
 	b := make([]byte, 0, messageSize)
 	b = binary.LittleEndian.AppendUint32(b, what)
@@ -35,6 +32,8 @@ func message(what, arena uint32, size, extra uint64) []byte {
 // Channel is the host's end of the line to one plugin. Arenas travel over it, and the plugin ends when it breaks: the
 // host's end must be kept until then.
 type Channel struct {
+	Patience time.Duration // with answers, which a living plugin gives at once: after it a call fails with os.ErrDeadlineExceeded
+
 	mu   sync.Mutex
 	conn *net.UnixConn
 
@@ -54,7 +53,7 @@ func NewChannel() (*Channel, *os.File, error) {
 		theirs.Close()
 		return nil, nil, err
 	}
-	return &Channel{conn: c.(*net.UnixConn)}, theirs, nil
+	return &Channel{Patience: 10 * time.Second, conn: c.(*net.UnixConn)}, theirs, nil
 }
 
 // Share gives an arena to the plugin and waits until it is mapped there. The id is the arena's in messages to this
@@ -70,7 +69,7 @@ func (c *Channel) Share(id uint32, a *Arena, readOnly bool) error {
 		access, file = HostWrites, a.read
 	}
 	rights := unix.UnixRights(int(file.Fd()))
-	c.conn.SetDeadline(time.Now().Add(patience))
+	c.conn.SetDeadline(time.Now().Add(c.Patience))
 	b := message(share, id, a.Size(), uint64(access))
 	if _, _, err := c.conn.WriteMsgUnix(b, rights, nil); err != nil {
 		c.broken = err
@@ -86,7 +85,7 @@ func (c *Channel) Release(arena uint32) error {
 	if c.broken != nil {
 		return c.broken
 	}
-	c.conn.SetDeadline(time.Now().Add(patience))
+	c.conn.SetDeadline(time.Now().Add(c.Patience))
 	if _, err := c.conn.Write(message(release, arena, 0, 0)); err != nil {
 		c.broken = err
 		return err

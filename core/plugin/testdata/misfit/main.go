@@ -138,6 +138,9 @@ func (a *scale) Apply(s *sdk.Sample) error {
 		s.In[0] = 1
 	case "slow":
 		time.Sleep(time.Hour)
+	case "pause":
+		fmt.Fprintln(os.Stderr, "pausing")
+		time.Sleep(2100 * time.Millisecond)
 	case "error":
 		if s.In[0] >= 3 {
 			return fmt.Errorf("cannot do sample %v", s.In[0])
@@ -304,6 +307,13 @@ func (o *pull) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 	}
 	if s.Step == uint64(o.Value) {
 		once(o.How)
+	}
+	if file, ok := strings.CutPrefix(o.How, "relapse "); ok { // ends, and hangs when the steps before are computed again
+		if s.Step == uint64(o.Value) {
+			once("end " + file)
+		} else if _, err := os.Stat(file); err == nil && s.Step < uint64(o.Value) {
+			once("hang " + file + ".again")
+		}
 	}
 	o.seen[0]++
 	o.seen[1] = float32(s.Step)
