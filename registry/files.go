@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -93,6 +94,27 @@ func copyFS(from fs.FS, to string) error {
 		defer in.Close()
 		return writeFrom(in, target, 0o644)
 	})
+}
+
+// maxText is the size of what describes a plugin: far more than any needs.
+const maxText = 16 << 20
+
+// readPlain reads a file of at most so many bytes. A pipe or a device, which may never end, is refused.
+func readPlain(file string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", file)
+	case info.Size() > most:
+		return nil, fmt.Errorf("%s has %d bytes, and no such file has more than %d", file, info.Size(), most)
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // mode keeps of a file's mode whether it can be executed, and nothing else.
@@ -208,7 +230,7 @@ func written(dir string) (sums, error) {
 	odd := func(format string, a ...any) error {
 		return &fault.Error{Kind: fault.Plugin, Where: file, What: fmt.Sprintf(format, a...), Do: "get the plugin again: asterism plugin pack writes the file"}
 	}
-	text, err := os.ReadFile(file)
+	text, err := readPlain(file, maxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, odd("is missing: it lists the digests of all files")
 	}

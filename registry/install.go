@@ -47,6 +47,9 @@ func (s *Store) Install(ctx context.Context, from string, force bool) (*Installe
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Config, What: "there is no " + from, Err: errors.Unwrap(err), Do: "name an archive that asterism plugin pack has made, or a plugin's folder"}
 	}
+	if !info.IsDir() && !info.Mode().IsRegular() { // it might never end
+		return nil, &fault.Error{Kind: fault.Config, What: from + " is neither a file nor a folder", Do: "name an archive that asterism plugin pack has made, or a plugin's folder"}
+	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
 		return nil, err
@@ -56,7 +59,7 @@ func (s *Store) Install(ctx context.Context, from string, force bool) (*Installe
 	if err != nil {
 		return nil, unwritable(s.Dir, err)
 	}
-	defer os.RemoveAll(aside)
+	defer s.leave(aside)
 	p, err := s.prepare(ctx, from, info.IsDir(), filepath.Join(aside, "new"))
 	if err != nil {
 		return nil, err
@@ -217,18 +220,21 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// tidy removes what was on its way when another was killed. What was to make place for something that never came goes back.
+// leave removes what was on its way. What was to make place for something that did not come goes back.
+func (s *Store) leave(aside string) {
+	if p, err := read(filepath.Join(aside, replacedName)); err == nil && exactVersion(p.Version) { // anybody may have written it
+		os.Rename(p.Dir, filepath.Join(s.Dir, p.Name, p.Version)) // fails where there is one
+	}
+	os.RemoveAll(aside)
+}
+
+// tidy does so for all that were killed.
 func (s *Store) tidy() {
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), asideName) {
-			continue
+		if strings.HasPrefix(e.Name(), asideName) {
+			s.leave(filepath.Join(s.Dir, e.Name()))
 		}
-		aside := filepath.Join(s.Dir, e.Name())
-		if p, err := read(filepath.Join(aside, replacedName)); err == nil {
-			os.Rename(p.Dir, filepath.Join(s.Dir, p.Name, p.Version)) // fails where there is one
-		}
-		os.RemoveAll(aside)
 	}
 }
 
@@ -252,7 +258,12 @@ func (s *Store) Remove(ctx context.Context, name, version string) (string, error
 		return "", missing(fmt.Sprintf("the plugin %q cannot be removed, %s", name, why), "leave it: it costs nothing")
 	}
 	var versions []string
-	if nameForm.MatchString(name) {
+	if _, err := os.Stat(filepath.Join(s.Dir, name)); err == nil && nameForm.MatchString(name) {
+		unlock, err := s.lock(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer unlock()
 		entries, err := os.ReadDir(filepath.Join(s.Dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", unwritable(s.Dir, err)
@@ -275,11 +286,6 @@ func (s *Store) Remove(ctx context.Context, name, version string) (string, error
 	case !slices.Contains(versions, version):
 		return "", missing(fmt.Sprintf("there is no %s %s in %s: there is %s", name, version, s.Dir, there), "name one of these")
 	}
-	unlock, err := s.lock(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
 	aside, err := os.MkdirTemp(s.Dir, asideName)
 	if err != nil {
 		return "", unwritable(s.Dir, err)

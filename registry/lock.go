@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -195,12 +194,12 @@ func (l *Lock) Format() ([]byte, error) {
 
 // ReadLock reads a lock; one that is not there is nil.
 func ReadLock(file string) (*Lock, error) {
-	text, err := os.ReadFile(file)
+	text, err := readPlain(file, maxLock)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Resource, What: "the lock of the plugins cannot be read", Err: err}
+		return nil, &fault.Error{Kind: fault.Resource, What: "the lock of the plugins cannot be read", Err: err, Do: "get it back as it was, or remove it and lock anew: asterism plugin lock"}
 	}
 	return ParseLock(file, text)
 }

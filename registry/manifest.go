@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -29,12 +28,12 @@ func read(dir string) (*Plugin, error) {
 		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's folder cannot be found", Err: err}
 	}
 	file := filepath.Join(dir, manifestFile)
-	text, err := os.ReadFile(file)
+	text, err := readPlain(file, maxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &fault.Error{Kind: fault.Config, What: "there is no " + file, Do: "name the folder of a plugin; in it: PLUGIN describe > plugin.json"}
 	}
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's description cannot be read", Err: err}
+		return nil, &fault.Error{Kind: fault.Resource, What: "a plugin's description cannot be read", Err: err, Do: "see what is there in its place"}
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {

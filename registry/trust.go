@@ -30,7 +30,7 @@ func trusts(file string, p Plugin) (bool, error) {
 
 // recordedDigests gives those with which one version of a plugin was installed.
 func recordedDigests(file, name, version string) ([]string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readPlain(file, maxText)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, &fault.Error{Kind: fault.Resource, What: "the record of what you have installed cannot be read", Err: err}
 	}

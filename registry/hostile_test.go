@@ -1,0 +1,131 @@
+package registry_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/registry"
+)
+
+// A project's folder may hold what looks like an installation that was killed: it must not lead out of the folder.
+func TestWhatIsPutBackStaysInTheFolder(t *testing.T) {
+	s := store(t)
+	outside := filepath.Join(filepath.Dir(s.Dir), "outside")
+	text := strings.Replace(manifest("acme"), "2.1.0", "../../outside", 1)
+	install(t, s.Dir, ".aside-1/replaced", text)
+	if err := os.Mkdir(filepath.Join(s.Dir, "acme"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Install(t.Context(), archived(t, whole(), ""), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(outside); err == nil {
+		t.Error("a folder was moved out of where plugins are installed")
+	}
+}
+
+// within fails a test in which something waits for what never comes.
+func within(t *testing.T, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it hangs")
+	}
+}
+
+// pipe puts a named pipe in the place of a file: whoever opens it to read waits for a writer.
+func pipe(t *testing.T, file string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestPipesAndDevicesAreNotRead(t *testing.T) {
+	within(t, func() {
+		dir := t.TempDir()
+		pipe(t, filepath.Join(dir, "acme", "2.1.0", "plugin.json"))
+		r := open(t, registry.Options{Folders: []registry.Folder{{Dir: dir}}})
+		_, err := r.Plugin("acme")
+		contains(t, err, fault.Config, `there is no plugin "acme"`, "acme/2.1.0/plugin.json is not a file")
+
+		_, err = registry.ReadLock(pipe(t, filepath.Join(dir, registry.LockFile)))
+		contains(t, err, fault.Resource, "plugins.lock.cue is not a file", "lock anew")
+		endless := filepath.Join(dir, "endless")
+		if err := os.Symlink("/dev/zero", endless); err != nil {
+			t.Fatal(err)
+		}
+		_, err = registry.ReadLock(endless)
+		contains(t, err, fault.Resource, "endless is not a file")
+		large := filepath.Join(dir, "large")
+		if err := os.WriteFile(large, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(large, 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		_, err = registry.ReadLock(large)
+		contains(t, err, fault.Resource, "has 1099511627776 bytes")
+
+		_, err = store(t).Install(t.Context(), pipe(t, filepath.Join(dir, "acme.tar.gz")), false)
+		contains(t, err, fault.Config, "acme.tar.gz is neither a file nor a folder")
+	})
+}
+
+// An installation that fails after it has made place gives back what was there.
+func TestFailedReplacementGivesBack(t *testing.T) {
+	s := store(t)
+	p, err := s.Install(t.Context(), archived(t, whole(), ""), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, p.Dir)
+	if err := os.Remove(s.Trusted); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.Trusted, 0o777); err != nil { // nothing can be recorded
+		t.Fatal(err)
+	}
+	other := install(t, t.TempDir(), "other", strings.Replace(described, "./anything", "sh", 1))
+	_, err = s.Install(t.Context(), other, true)
+	contains(t, err, fault.Resource, "the record of what you have installed")
+	if now := files(t, p.Dir); len(now) != len(before) {
+		t.Errorf("there is %v, there was %v", now, before)
+	}
+}
+
+// Who removes a version while another does is told that there is none.
+func TestRemovedWhileWaiting(t *testing.T) {
+	s := store(t)
+	p, err := s.Install(t.Context(), archived(t, whole(), ""), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Open(filepath.Join(s.Dir, ".lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	s.Waiting = func() {
+		if err := os.RemoveAll(filepath.Dir(p.Dir)); err != nil {
+			t.Error(err)
+		}
+		lock.Close()
+	}
+	_, err = s.Remove(t.Context(), "acme", "2.1.0")
+	contains(t, err, fault.Config, `there is no plugin "acme"`)
+}
