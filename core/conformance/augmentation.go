@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/asterism-ssl/asterism/core/plugin"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -18,12 +19,12 @@ var augmentationChecks = []check{
 	{"plan", []string{"3.1", "3.2", "3.3"}, plans, true},
 	{"outside", []string{"3.5"}, outside, true},
 	{"ranks", []string{"3.1"}, ranks, false},
-	{"key", []string{"3.4"}, keyed, false},
+	{"key", []string{"3.4"}, eachRank(keyed), false},
 	{"threads", []string{"3.4"}, threads, false},
 	{"chain", []string{"3.7"}, chains, false},
-	{"filled", []string{"3.6"}, filled, false},
-	{"finite", []string{"3.8"}, finite, false},
-	{"missing", []string{"3.9"}, missing, false},
+	{"filled", []string{"3.6"}, eachRank(filled), false},
+	{"finite", []string{"3.8"}, eachRank(finite), false},
+	{"missing", []string{"3.9"}, eachRank(missing), false},
 	{"empty", []string{"3.10"}, empty, false},
 	{"small", []string{"3.11"}, small, false},
 	{"descriptors", []string{"3.12"}, descriptors, false},
@@ -63,7 +64,7 @@ func ranks(t *trial) error {
 				return &broken{paragraph: "3.1", expected: "the same ranks in every plan", seen: fmt.Sprintf("%v for samples of %d dimensions, and %d in another plan", a.plan.Ranks, rank, r)}
 			}
 		}
-		if len(a.plan.Ranks) > 0 && !slices.Contains(a.plan.Ranks, uint32(rank)) {
+		if !a.takes() {
 			continue // the host refuses them
 		}
 		if _, err := a.apply(count(a.n), how{}); err != nil {
@@ -136,11 +137,7 @@ func same(what string, order []int, got, want [][]byte) error {
 }
 
 // keyed looks whether a sample becomes the same however it is batched, in every order, and side by side.
-func keyed(t *trial) error {
-	a, err := t.typical(t.shared())
-	if err != nil {
-		return err
-	}
+func keyed(a *augmented) error {
 	all := count(a.n)
 	want, err := a.apply(all, how{})
 	if err != nil {
@@ -249,8 +246,7 @@ func chains(t *trial) error {
 		}
 		return err
 	}
-	rank := uint32(len(second.facts.Shape) - 1)
-	if len(second.plan.Ranks) > 0 && !slices.Contains(second.plan.Ranks, rank) {
+	if !second.takes() {
 		return notApplicable("it does not take what it leaves")
 	}
 	all := count(first.n)
@@ -288,22 +284,33 @@ func outside(t *trial) error {
 	if err != nil {
 		return err
 	}
+	late := 0
 	for _, n := range []int{1, 2, 3, a.n} {
-		if _, err := a.apply(count(min(n, a.n)), how{}); err != nil {
+		_, err := a.apply(count(min(n, a.n)), how{whole: func(_, out []float32, _ *protocol.Applied) {
+			then := slices.Clone(out)
+			time.Sleep(50 * time.Millisecond)
+			for i, v := range out {
+				if math.Float32bits(v) != math.Float32bits(then[i]) {
+					late++
+				}
+			}
+		}})
+		if err != nil {
 			return err
 		}
+	}
+	if late > 0 {
+		return &broken{paragraph: "3.5", expected: "an output that is left alone once the call is answered", seen: fmt.Sprintf("%d of its values were written afterwards", late),
+			advice: "wait for your own threads before you answer: the memory then holds another batch"}
 	}
 	return nil
 }
 
 // filled looks whether what stood in the output before is gone.
-func filled(t *trial) error {
-	a, err := t.typical(t.shared())
-	if err != nil {
-		return err
-	}
+func filled(a *augmented) error {
 	var results [2][][]byte
 	for k, fill := range []byte{0x00, 0x42} { // 0, and about 48
+		var err error
 		if results[k], err = a.apply(count(a.n), how{fill: fill}); err != nil {
 			return err
 		}
@@ -319,16 +326,23 @@ func filled(t *trial) error {
 }
 
 // finite looks whether values that are finite stay so.
-func finite(t *trial) error {
-	a, err := t.typical(t.shared())
-	if err != nil {
-		return err
-	}
+func finite(a *augmented) error {
+	blank := func(sample, epoch int) bool { return sample < 2 && epoch%2 == 1 } // zero everywhere, or one
 	for epoch := range 8 {
 		var seen string
-		_, err := a.apply(count(a.n), how{epoch: uint64(epoch), whole: func(_, out []float32, answer *protocol.Applied) {
+		_, err := a.apply(count(a.n), how{epoch: uint64(epoch), enter: func(sample int, in []float32) {
+			if blank(sample, epoch) {
+				for i := range in {
+					in[i] = float32(sample)
+				}
+			}
+		}, whole: func(_, out []float32, answer *protocol.Applied) {
 			if i := slices.IndexFunc(out, func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) }); i >= 0 {
-				seen = fmt.Sprintf("%v in sample %d in epoch %d", out[i], i/(len(out)/a.n), epoch)
+				sample := i / (len(out) / a.n)
+				seen = fmt.Sprintf("%v in sample %d in epoch %d", out[i], sample, epoch)
+				if blank(sample, epoch) {
+					seen += fmt.Sprintf(", all of whose values were %d", sample)
+				}
 				if answer.GetFinite() {
 					seen += ", and the answer that all are finite"
 				}
@@ -338,18 +352,14 @@ func finite(t *trial) error {
 			return err
 		}
 		if seen != "" {
-			return &broken{paragraph: "3.8", expected: "finite values of finite ones", seen: seen, advice: "look for divisions by zero, and for roots and logarithms of negative values: a background is negative in half of its pixels"}
+			return &broken{paragraph: "3.8", expected: "finite values of finite ones", seen: seen, advice: "look for divisions by zero, as by the deviation of a blank sample, and for roots and logarithms of negative values: a background is negative in half of its pixels"}
 		}
 	}
 	return nil
 }
 
 // missing looks what becomes of samples in which pixels, or columns, are missing.
-func missing(t *trial) error {
-	a, err := t.typical(t.shared())
-	if err != nil {
-		return err
-	}
+func missing(a *augmented) error {
 	all := count(a.n)
 	want, err := a.apply(all, how{})
 	if err != nil {
@@ -357,7 +367,7 @@ func missing(t *trial) error {
 	}
 	nan := float32(math.NaN())
 	var wrong string
-	got, err := a.apply(all, how{nan: func(sample int, in []float32) {
+	got, err := a.apply(all, how{enter: func(sample int, in []float32) {
 		switch sample {
 		case 0: // nothing is known
 			for i := range in {
@@ -431,7 +441,7 @@ func small(t *trial) error {
 				return &broken{paragraph: "3.11", expected: fmt.Sprintf("samples of the shape %v to be planned, or refused with a reason", f.Shape), seen: words(err), log: logOf(err),
 					advice: "an error of the configuration (FieldError, ConfigError) tells the user which size is too small"}
 			}
-			if len(a.plan.Ranks) > 0 && !slices.Contains(a.plan.Ranks, uint32(rank)) {
+			if !a.takes() {
 				continue
 			}
 			a.n = 4

@@ -166,7 +166,7 @@ type how struct {
 	epoch uint64
 	fill  byte // what stands in the output before
 	path  string
-	nan   func(sample int, in []float32)                    // changes a sample that enters
+	enter func(sample int, in []float32)                    // changes a sample that enters
 	twist func(r *protocol.ApplyRequest, in, out *ground)   // changes the request
 	chain func(r *protocol.ApplyRequest, leaves *[]int64)   // makes the chain longer
 	whole func(in, out []float32, answer *protocol.Applied) // looks at the answer
@@ -218,8 +218,8 @@ func (a *augmented) apply(order []int, o how) (results [][]byte, err error) {
 	for k, i := range order {
 		sample := values[k*a.size : (k+1)*a.size]
 		copy(sample, a.in[i*a.size:(i+1)*a.size])
-		if o.nan != nil {
-			o.nan(i, sample)
+		if o.enter != nil {
+			o.enter(i, sample)
 		}
 	}
 	for _, c := range r.Columns {
@@ -271,6 +271,36 @@ func (a *augmented) apply(order []int, o how) (results [][]byte, err error) {
 	return results, nil
 }
 
+// takes says whether the plan is for samples of the rank that was planned for.
+func (a *augmented) takes() bool {
+	return len(a.plan.Ranks) == 0 || slices.Contains(a.plan.Ranks, uint32(len(a.facts.Shape)-1))
+}
+
+// eachRank looks at samples of each rank that the component takes, or of the one that the case tells: code for volumes is
+// often not that for images.
+func eachRank(look func(a *augmented) error) func(t *trial) error {
+	return func(t *trial) error {
+		all, told := t.samplesOf()
+		for rank := 1; rank <= 3; rank++ {
+			if told > 0 && rank != told {
+				continue
+			}
+			a, err := t.first(t.shared(), all[rank])
+			if err != nil || !a.takes() {
+				continue // the check of ranks says whether that may be
+			}
+			if err := look(a); err != nil {
+				var b *broken
+				if asBroken(err, &b) {
+					b.seen += fmt.Sprintf(", of samples of the shape %v", a.facts.Shape)
+				}
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // count gives 0…n−1.
 func count(n int) []int {
 	all := make([]int, n)
@@ -289,7 +319,7 @@ func (t *trial) typical(h *home) (*augmented, error) {
 	var first error
 	for _, rank := range []int{2, 1, 3} {
 		a, err := t.first(h, all[rank])
-		if err == nil && (len(a.plan.Ranks) == 0 || slices.Contains(a.plan.Ranks, uint32(rank))) {
+		if err == nil && a.takes() {
 			return a, nil
 		}
 		if err != nil && (first == nil || !refusal(err)) {

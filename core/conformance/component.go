@@ -21,7 +21,7 @@ import (
 var (
 	schemaChecks    = []check{{"schema", []string{"1.2", "1.3", "1.4"}, schema, false}}
 	componentChecks = []check{{"configuration", []string{"1.5"}, configuration, true}}
-	lastChecks      = []check{{"memory", []string{"1.11"}, steady, false}}
+	lastChecks      = []check{{"memory", []string{"1.11"}, steady, false}, {"closes", []string{"1.7"}, closesUsed, false}}
 )
 
 // stranger is a field that no schema has.
@@ -102,25 +102,33 @@ func (a alone) Schema(name string) (experiment.Schema, bool) {
 // List implements the language's view of what is installed.
 func (a alone) List() []experiment.Schema { return []experiment.Schema{experiment.Schema(a)} }
 
-// configuration completes the case's configuration by the schema, and looks whether the component takes it.
-func configuration(t *trial) error {
+// complete completes the case's configuration by the schema.
+func (t *trial) complete() error {
 	given := string(t.given.Config)
 	if given == "" {
 		given = "{}"
 	}
+	c, err := experiment.Configure(alone{Name: t.name, Kind: t.info.Kind, Text: t.info.Schema, Revision: t.info.Revision, Plugin: t.Spec.Name}, t.info.Kind, t.name, given)
+	if err != nil {
+		return err
+	}
+	t.config = c.Config
+	return nil
+}
+
+// configuration looks whether the case's configuration is one, and whether the component takes it.
+func configuration(t *trial) error {
 	what := "the configuration of the case"
 	if t.given.Where == "" {
 		what = "the defaults of the schema"
 	}
-	c, err := experiment.Configure(alone{Name: t.name, Kind: t.info.Kind, Text: t.info.Schema, Revision: t.info.Revision, Plugin: t.Spec.Name}, t.info.Kind, t.name, given)
-	if err != nil {
+	if err := t.complete(); err != nil {
 		b := &broken{paragraph: "1.5", expected: what + " to be a configuration", seen: list(err), advice: "mend it in " + t.given.Where}
 		if t.given.Where == "" {
 			b.advice = fmt.Sprintf("where the schema requires something, the author's folder has a conformance.cue with a case: %s: [{config: {…}}]", t.info.Name)
 		}
 		return b
 	}
-	t.config = c.Config
 	h := t.shared()
 	d, id, err := t.instance(h)
 	if err != nil {
@@ -209,14 +217,14 @@ func steady(t *trial) error {
 	n := t.Batches
 	began := time.Now()
 	warm := 0
-	for ; warm < 20 || warm < n/5 && time.Since(began) < 10*time.Second; warm++ {
+	for ; warm < 8 || time.Since(began) < 10*time.Second && warm < max(20, n/5); warm++ {
 		if err := step(warm); err != nil {
 			return err
 		}
 	}
-	// What is slow is not given a thousand: half a minute has to do.
+	// What is slow is not given a thousand: half a minute has to do, or a task's learning twice.
 	if each := time.Since(began) / time.Duration(warm); each > 0 {
-		n = max(50, min(n, int(30*time.Second/each)))
+		n = max(16, min(n, int(30*time.Second/each)))
 	}
 	window := func() (grown int64, err error) {
 		var samples []int64

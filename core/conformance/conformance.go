@@ -121,6 +121,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 		return Summary{}, err
 	}
 	k := &kit{Options: o, ctx: ctx}
+	found := contents(o.Spec.Dir)
 	whole := &trial{kit: k, name: o.Spec.Name}
 	alive := k.run(whole, pluginChecks)
 	whole.close()
@@ -129,6 +130,9 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 			break // what does not start has no components
 		}
 		k.component(c, cases[c.Name])
+	}
+	if alive {
+		k.run(&trial{kit: k, name: o.Spec.Name, found: found}, folderChecks)
 	}
 	if ctx.Err() != nil {
 		return k.summary, &fault.Error{Kind: fault.Cancelled, What: "interrupted", Err: ctx.Err()}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -323,7 +325,7 @@ func singly(t *trial) error {
 	return nil
 }
 
-// noFile asks for a file that is not there.
+// noFile asks for a file that is not there, and for others that nobody wrote on purpose.
 func noFile(t *trial) error {
 	d, _, err := t.dataset(t.shared())
 	if err != nil {
@@ -337,7 +339,47 @@ func noFile(t *trial) error {
 	if err != nil && !refusal(err) {
 		return &broken{paragraph: "2.8", expected: "a file that is not there to be bad, or an error of the data that says so", seen: words(err), log: logOf(err), advice: "set Bad to what is wrong with the file, or give a DataError"}
 	}
+	odd, remove, err := t.oddFiles()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	for _, what := range slices.Sorted(maps.Keys(odd)) {
+		if _, err := d.ReadFile(t.ctx, odd[what]); err != nil && !refusal(err) {
+			return &broken{paragraph: "2.8", expected: what + " to be bad, or an error of the data that says so", seen: words(err), log: logOf(err), advice: "set Bad to what is wrong with the file, or give a DataError"}
+		}
+	}
 	return nil
+}
+
+// oddFiles makes files that cannot be read, or are all that is left of good ones, by what they are.
+func (t *trial) oddFiles() (files map[string]string, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "asterism-files-")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	ending := ".fits"
+	contents := map[string][]byte{"an empty file": nil, "a file of noise": bytes.Repeat([]byte{0x93, 0, 0xff, '\n', ',', 'x', '7', 0x80}, 500)}
+	for _, id := range slices.Sorted(maps.Keys(t.given.Files)) {
+		file := t.given.Files[id]
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(t.Work, file)
+		}
+		ending = filepath.Ext(file)
+		if text, err := os.ReadFile(file); err == nil {
+			contents["the first half of the file "+t.given.Files[id]] = text[:len(text)/2]
+		}
+	}
+	files = map[string]string{"a folder": dir}
+	for what, text := range contents {
+		files[what] = filepath.Join(dir, fmt.Sprint("odd", len(files), ending))
+		if err := os.WriteFile(files[what], text, 0o666); err != nil {
+			remove()
+			return nil, nil, err
+		}
+	}
+	return files, remove, nil
 }
 
 // slots gives room for records in the middle of memory: too little, just enough, and none at all.

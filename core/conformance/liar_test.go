@@ -91,7 +91,7 @@ func tryLie(t *testing.T, name, lie, match string) (Summary, []Result) {
 
 func try(t *testing.T, name, lie, match string, patience plugin.Patience) (Summary, []Result) {
 	t.Helper()
-	o := Options{Spec: plugin.Spec{Name: name, Version: "1.0.0", Command: []string{filepath.Join(programs, name), lie}, Manifest: manifestOf(t, name, lie)}, Work: t.TempDir(), Batches: 60, Patience: patience}
+	o := Options{Spec: plugin.Spec{Name: name, Version: "1.0.0", Command: []string{filepath.Join(programs, name), lie}, Dir: t.TempDir(), Manifest: manifestOf(t, name, lie)}, Work: t.TempDir(), Batches: 60, Patience: patience}
 	if match != "" {
 		o.Match = regexp.MustCompile("^" + match + "$")
 	}
@@ -136,6 +136,10 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"refuses", "liar.view/configuration", "1.5", "must be off"},
 	{"keeps", "bare.view/configuration", "1.5", "an answer"},
 	{"leak", "liar.view/memory", "1.11", "it grew by"},
+	{"strays", "liar.view/closes", "1.7", "still run"},
+	{"clings", "bare.view/closes", "1.7", "was killed"},
+	{"strays", "liar/orphans", "1.8", "still ran"},
+	{"writes", "liar/folder", "1.14", "liar.log is another"},
 
 	{"rank", "liar.view/ranks", "3.1", "no volumes"},
 	{"rankerror", "liar.view/ranks", "3.1", "not implemented"},
@@ -147,14 +151,17 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"nameless", "liar.view/plan", "3.3", `"drawn" of type STRING`},
 	{"stream", "liar.view/key", "3.4", "sample 0 differs in 1 of"},
 	{"neighbour", "liar.view/key", "3.4", "differs in 1 of"},
+	{"volumes", "liar.view/key", "3.4", "of the shape [16 16 16 3]"},
 	{"threads", "liar.view/threads", "3.4", "sample 0 differs in 1 of"},
 	{"process", "liar.view/threads", "3.4", "sample 0 differs in 1 of"},
 	{"first", "bare.view/chain", "3.7", "differs in"},
 	{"beyond", "liar.view/outside", "3.5", "0 after the end of the output"},
 	{"before", "liar.view/outside", "3.5", "4 before the beginning of the output"},
 	{"input", "liar.view/outside", "3.5", "the input was changed"},
+	{"late", "liar.view/outside", "3.5", "written afterwards"},
 	{"hole", "liar.view/filled", "3.6", "differs in 1 of"},
 	{"log", "liar.view/finite", "3.8", "NaN in sample"},
+	{"standard", "liar.view/finite", "3.8", "all of whose values were 0"},
 	{"zeroes", "liar.view/missing", "3.9", "becomes one of which all is"},
 	{"strict", "liar.view/missing", "3.9", "a pixel is missing"},
 	{"strictcolumn", "liar.view/missing", "3.9", "the weight is missing"},
@@ -181,6 +188,7 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"otherwise", "liar.data/files", "2.7", "other pixels"},
 	{"anyfile", "liar.data/nofile", "2.8", `a record "object 1"`},
 	{"filepanic", "liar.data/nofile", "2.8", "panic"},
+	{"emptyfile", "liar.data/nofile", "2.8", "panic"},
 	{"more", "bare.data/slot", "2.9", "0 after the end of the slot"},
 	{"further", "bare.data/slot", "2.9", "as if all were well"},
 	{"eager", "bare.data/slot", "2.9", "too small"},
@@ -216,7 +224,8 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"forgets", "liar.loss/state", "5.9", "in step 3"},
 	{"half", "liar.loss/state", "5.9", "in step 3"},
 	{"rounded", "liar.loss/state", "5.9", "in step"},
-	{"ignores", "liar.loss/state", "5.9", "other values"},
+	{"ignores", "liar.loss/state", "5.9", "in step 3"},
+	{"asked", "liar.loss/state", "5.9", "in step 3"},
 	{"largestate", "liar.loss/state", "5.10", "16"},
 
 	{"unknownlabel", "liar.task/answer", "6.1", `"colour"`},
@@ -325,7 +334,7 @@ func TestLies(t *testing.T) {
 }
 
 func allChecks() []check {
-	all := slices.Concat(pluginChecks, schemaChecks, componentChecks, lastChecks)
+	all := slices.Concat(pluginChecks, schemaChecks, componentChecks, lastChecks, folderChecks)
 	for _, list := range kinds {
 		all = append(all, list...)
 	}

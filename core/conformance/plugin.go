@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -31,6 +33,9 @@ var pluginChecks = []check{
 	{"closes", []string{"1.7"}, closes, false},
 	{"orphans", []string{"1.8"}, orphans, false},
 }
+
+// folderChecks come when everything else is over.
+var folderChecks = []check{{"folder", []string{"1.14"}, unchanged, false}}
 
 // starts looks for a handshake within ten seconds, and a description.
 func starts(t *trial) error {
@@ -289,19 +294,42 @@ func noise(t *trial) error {
 // closes looks whether the plugin ends when the host asks it to. A machine that is busy may be slow once.
 func closes(t *trial) (err error) {
 	for range 3 {
-		if err = closesInTime(t); err == nil {
+		h := t.fresh()
+		if _, err := h.Direct(t.ctx, t.Spec.Name); err != nil {
+			return err
+		}
+		if err = ends(h); err == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-func closesInTime(t *trial) error {
-	h := t.fresh()
-	if _, err := h.Direct(t.ctx, t.Spec.Name); err != nil {
-		return err
+// closesUsed does the same with a process that has worked: threads and children are often not there before.
+func closesUsed(t *trial) (err error) {
+	for range 3 {
+		h := t.main
+		t.main = nil // the one that has worked most is the first to go
+		if h == nil || h.pid() == 0 {
+			h = t.fresh()
+			step, _, err := batches(t, h)
+			if err == nil {
+				err = step(0)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err = ends(h); err == nil {
+			return nil
+		}
 	}
-	pid := h.pid()
+	return err
+}
+
+// ends closes a host and looks whether its plugin ends in time, with all that it has started.
+func ends(h *home) error {
+	all := family(h.pid())
 	began := time.Now()
 	if err := h.Close(); err != nil {
 		return err
@@ -310,8 +338,43 @@ func closesInTime(t *trial) error {
 		return &broken{paragraph: "1.7", expected: "its end within two seconds of being asked to", seen: fmt.Sprintf("it ran for %.1f s more and was killed", took.Seconds()),
 			advice: "answer the call plugin.GRPCController/Shutdown by ending; the SDKs do"}
 	}
-	if left := group(pid); len(left) > 0 {
+	if left := running(all); len(left) > 0 {
+		kill(left)
 		return &broken{paragraph: "1.7", expected: "its end, with all its children", seen: fmt.Sprintf("the processes %v still run", left)}
+	}
+	return nil
+}
+
+// contents tells the files of a folder from others that it might have had.
+func contents(dir string) map[string]string {
+	all := map[string]string{}
+	if dir == "" {
+		return all
+	}
+	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil {
+			if info, err := e.Info(); err == nil && !e.IsDir() {
+				all[path] = fmt.Sprint(info.Mode(), info.Size(), info.ModTime().UnixNano())
+			}
+		}
+		return nil
+	})
+	return all
+}
+
+// unchanged looks whether the plugin has written to the folder that it is installed in.
+func unchanged(t *trial) error {
+	if t.Spec.Dir == "" {
+		return notApplicable("it has no folder of its own")
+	}
+	now := contents(t.Spec.Dir)
+	for _, list := range []map[string]string{now, t.found} {
+		for _, path := range slices.Sorted(maps.Keys(list)) {
+			if now[path] != t.found[path] {
+				return &broken{paragraph: "1.14", expected: "nothing written to the folder that it is installed in", seen: strings.TrimPrefix(path, t.Spec.Dir+string(filepath.Separator)) + " is another, or new, or gone",
+					advice: "its digest is another now, and it would not be started again where it is locked: write to the user's cache or to a folder of temporary files"}
+			}
+		}
 	}
 	return nil
 }
@@ -324,12 +387,12 @@ type held struct {
 
 // holding is what it is told.
 type holding struct {
-	Spec plugin.Spec
-	Work string
+	Spec        plugin.Spec
+	Work, Cases string
 }
 
-// Hold is a host of one plugin that waits to be killed: it reads from stdin what the kit tells it, starts the plugin and
-// says so on stdout. Options.Holder is a command that does nothing else.
+// Hold is a host of one plugin that waits to be killed: it reads from stdin what the kit tells it, starts the plugin, gives
+// each of its components something to do, and says so on stdout. Options.Holder is a command that does nothing else.
 func Hold(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	var o holding
 	lines := bufio.NewReader(stdin)
@@ -340,13 +403,16 @@ func Hold(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	h := plugin.NewHost(func(string) (plugin.Spec, error) { return o.Spec, nil }, plugin.Options{Work: o.Work})
-	defer h.Close()
+	t := &trial{kit: &kit{Options: Options{Spec: o.Spec, Work: o.Work, Cases: o.Cases, Patience: patience}, ctx: ctx}, ctx: ctx}
+	defer t.close()
+	h := t.shared()
 	var answer held
-	if _, err := h.Direct(ctx, o.Spec.Name); err != nil {
+	if d, err := h.Direct(ctx, o.Spec.Name); err != nil {
 		answer.Error = err.Error()
+	} else {
+		t.use(h, d.Description())
 	}
-	answer.Plugin = h.Processes()[o.Spec.Name]
+	answer.Plugin = h.pid()
 	if err := json.NewEncoder(stdout).Encode(answer); err != nil {
 		return err
 	}
@@ -354,12 +420,31 @@ func Hold(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	return nil
 }
 
+// use gives each component of the plugin a batch, for as long as there is time. What goes wrong other checks say.
+func (t *trial) use(h *home, manifest *protocol.Description) {
+	ctx, cancel := context.WithTimeout(t.ctx, 20*time.Second)
+	defer cancel()
+	cases, err := ReadCases(t.Cases, manifest)
+	for _, c := range manifest.Components {
+		if err != nil || ctx.Err() != nil {
+			return
+		}
+		one := &trial{kit: t.kit, name: manifest.Name + "." + c.Name, info: c, given: cases[c.Name][0], ctx: ctx}
+		if one.complete() != nil {
+			continue
+		}
+		if step, _, err := batches(one, h); err == nil {
+			step(0)
+		}
+	}
+}
+
 // orphans kills a host and looks whether its plugin ends.
 func orphans(t *trial) error {
 	if len(t.Holder) == 0 {
 		return notApplicable("there is no other process that could be a host")
 	}
-	o := holding{Spec: t.spec(), Work: t.Work}
+	o := holding{Spec: t.spec(), Work: t.Work, Cases: t.Cases}
 	o.Spec.Manifest, o.Spec.Version = nil, ""
 	request, err := json.Marshal(o)
 	if err != nil {
@@ -392,16 +477,17 @@ func orphans(t *trial) error {
 	if err := json.NewDecoder(out).Decode(&answer); err != nil || answer.Error != "" || answer.Plugin == 0 {
 		return fmt.Errorf("a second host could not start the plugin: %s %v", answer.Error, err)
 	}
+	all := family(answer.Plugin)
 	c.Process.Kill()
 	c.Wait()
 	ended = true
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		left := group(answer.Plugin)
+		left := running(all)
 		if len(left) == 0 {
 			return nil
 		}
 		if time.Since(began) > 5*time.Second {
-			syscall.Kill(-answer.Plugin, syscall.SIGKILL)
+			kill(left)
 			return &broken{paragraph: "1.8", expected: "its end, with all its children, once its host is gone", seen: fmt.Sprintf("the processes %v still ran five seconds after their host was killed", left),
 				advice: "read the socket in ASTERISM_CHANNEL_FD all the time and end when it is closed; the SDKs do"}
 		}

@@ -34,7 +34,8 @@ type trial struct {
 	info   *protocol.ComponentInfo // nil: the plugin as a whole
 	given  Case
 	number int
-	config []byte // the case's, completed by the schema
+	config []byte            // the case's, completed by the schema
+	found  map[string]string // in the plugin's folder, before it was started
 
 	ctx  context.Context // of the check that runs
 	main *home           // the host that checks share

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -49,7 +50,7 @@ func main() {
 		Plugins:         plugin.PluginSet{"asterism": &server{arenas: arenas, instances: map[uint32]string{}}},
 		GRPCServer:      plugin.DefaultGRPCServer,
 	})
-	if lie == "lingers" {
+	if lie == "lingers" || lie == "clings" && worked.Load() {
 		time.Sleep(time.Hour)
 	}
 }
@@ -119,7 +120,11 @@ func (b view) Plan(_ context.Context, r *protocol.AugmentationPlanRequest) (*pro
 	return &protocol.AugmentationPlan{Leaves: r.Facts}, b.check(r.Instance, "view")
 }
 
+// worked says whether Apply was called.
+var worked atomic.Bool
+
 func (b view) Apply(_ context.Context, r *protocol.ApplyRequest) (*protocol.Applied, error) {
+	worked.Store(true)
 	n := int64(len(r.Samples))
 	for _, l := range r.Chain {
 		if err := b.check(l.Instance, "view"); err != nil {

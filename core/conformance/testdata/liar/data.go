@@ -69,6 +69,9 @@ func (d data) ReadFile(path string, r *sdk.Record) error {
 		if lie == "anyfile" {
 			return d.Read(1, r)
 		}
+		if text, err := os.ReadFile(path); err == nil && lie == "emptyfile" {
+			_ = text[0]
+		}
 		if lie == "filepanic" {
 			panic("no such file")
 		}

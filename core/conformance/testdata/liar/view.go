@@ -4,9 +4,12 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -24,6 +27,7 @@ var (
 	calls  atomic.Int64
 	kept   [][]float32
 	keptMu sync.Mutex
+	once   sync.Once
 )
 
 func (v *view) Plan(f *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
@@ -81,6 +85,35 @@ func (v *view) Apply(s *sdk.Sample) error {
 		*(*float32)(unsafe.Add(unsafe.Pointer(&s.Out[0]), -4)) = 1
 	case "input":
 		s.In[0] = 1
+	case "volumes":
+		if len(s.Facts.Shape) == 4 {
+			s.Out[0] += float32(calls.Add(1))
+		}
+	case "late":
+		go func() {
+			time.Sleep(5 * time.Millisecond)
+			s.Out[0]++
+		}()
+	case "standard":
+		sum, squares := 0.0, 0.0
+		for _, x := range s.In {
+			sum, squares = sum+float64(x), squares+float64(x)*float64(x)
+		}
+		mean := sum / float64(n)
+		deviation := math.Sqrt(squares/float64(n) - mean*mean)
+		for i, x := range s.In {
+			s.Out[i] = float32((float64(x) - mean) / deviation)
+		}
+	case "strays": // a child that leaves the group
+		once.Do(func() {
+			c := exec.Command("sleep", "60")
+			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			c.Start()
+		})
+	case "writes":
+		once.Do(func() {
+			os.WriteFile(filepath.Join(os.Getenv("ASTERISM_PLUGIN_DIR"), "liar.log"), []byte("begun"), 0o666)
+		})
 	case "log":
 		s.Out[0] = float32(math.Log(float64(s.In[0])))
 	case "zeroes":
