@@ -56,19 +56,32 @@ func TestFirstPartyConforms(t *testing.T) {
 	}
 }
 
-// TestPythonConforms does the same with a component of each kind in Python.
+// TestPythonConforms does the same with a component of each kind in Python, and with PyTorch as an engine.
 func TestPythonConforms(t *testing.T) {
-	if out, err := exec.Command("/usr/bin/python3", "-c", "import grpc, numpy, google.protobuf").CombinedOutput(); err != nil {
-		if os.Getenv("ASTERISM_REQUIRE") != "" {
-			t.Fatalf("ASTERISM_REQUIRE is set, and Python has not all of grpc, numpy, protobuf: %s", out)
-		}
-		t.Skip("Python with grpc, numpy and protobuf is not installed")
-	}
 	t.Setenv("PATH", "/usr/bin:"+os.Getenv("PATH"))
-	folder := filepath.Join("..", "..", "plugins", "sdk", "python", "testdata", "kinds")
-	p, err := registry.Build(t.Context(), folder, filepath.Join(t.TempDir(), "kinds"), asterism.PythonSDK())
-	if err != nil {
-		t.Fatal(err)
+	for folder, modules := range map[string]string{"sdk/python/testdata/kinds": "", "torch": ", torch"} {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			if modules != "" && os.Getenv("ASTERISM_LONG") == "" {
+				t.Skip("PyTorch is started ten times: set ASTERISM_LONG")
+			}
+			needPython(t, modules)
+			folder := filepath.Join("..", "..", "plugins", filepath.FromSlash(folder))
+			p, err := registry.Build(t.Context(), folder, filepath.Join(t.TempDir(), "built"), asterism.PythonSDK())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conform(t, plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}, folder)
+		})
 	}
-	conform(t, plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}, folder)
+}
+
+// needPython skips a test where Python or a library is not installed, and fails where all is required.
+func needPython(t *testing.T, more string) {
+	t.Helper()
+	if out, err := exec.Command("/usr/bin/python3", "-c", "import grpc, numpy, google.protobuf"+more).CombinedOutput(); err != nil {
+		if os.Getenv("ASTERISM_REQUIRE") != "" {
+			t.Fatalf("ASTERISM_REQUIRE is set, and Python has not all of grpc, numpy, protobuf%s: %s", more, out)
+		}
+		t.Skip("Python with grpc, numpy, protobuf" + more + " is not installed")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,6 +31,10 @@ func main() {
 		os.Exit(3)
 	case "newer":
 		version = "2.0.0"
+	case "writes":
+		if dir := os.Getenv("ASTERISM_PLUGIN_DIR"); dir != "" {
+			os.WriteFile(filepath.Join(dir, "liar.log"), []byte("begun"), 0o666)
+		}
 	case "closed":
 		unix.Close(1)
 	case "lost":

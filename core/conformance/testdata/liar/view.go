@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -109,10 +108,6 @@ func (v *view) Apply(s *sdk.Sample) error {
 			c := exec.Command("sleep", "60")
 			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			c.Start()
-		})
-	case "writes":
-		once.Do(func() {
-			os.WriteFile(filepath.Join(os.Getenv("ASTERISM_PLUGIN_DIR"), "liar.log"), []byte("begun"), 0o666)
 		})
 	case "log":
 		s.Out[0] = float32(math.Log(float64(s.In[0])))
