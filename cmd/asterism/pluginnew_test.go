@@ -23,12 +23,13 @@ func author(t *testing.T, self string) []string {
 	return append(os.Environ(), "PATH="+filepath.Dir(self)+":/usr/bin:"+os.Getenv("PATH"), "ASTERISM=", "GOPROXY=off", "GOWORK=off", "GOFLAGS=-mod=readonly -trimpath", "CGO_ENABLED=0")
 }
 
-// havePython says whether Python has what the SDK needs; where all is required it fails the test otherwise.
-func havePython(t *testing.T) bool {
+// havePython says whether Python has what the SDK needs, and these modules ", torch"; where all is required it fails the test
+// otherwise.
+func havePython(t *testing.T, modules string) bool {
 	t.Helper()
-	out, err := exec.Command("/usr/bin/python3", "-c", "import grpc, numpy, google.protobuf").CombinedOutput()
+	out, err := exec.Command("/usr/bin/python3", "-c", "import grpc, numpy, google.protobuf"+modules).CombinedOutput()
 	if err != nil && os.Getenv("ASTERISM_REQUIRE") != "" {
-		t.Fatalf("ASTERISM_REQUIRE is set, and Python has not all of grpc, numpy, protobuf: %s", out)
+		t.Fatalf("ASTERISM_REQUIRE is set, and Python has not all of grpc, numpy, protobuf%s: %s", modules, out)
 	}
 	return err == nil
 }
@@ -42,7 +43,7 @@ func TestScaffolds(t *testing.T) {
 		for _, kind := range scaffold.Kinds {
 			t.Run(language+"/"+kind, func(t *testing.T) {
 				t.Parallel()
-				if language == "python" && !havePython(t) {
+				if language == "python" && !havePython(t, "") {
 					t.Skip("Python with grpc, numpy and protobuf is not installed")
 				}
 				dir := t.TempDir()

@@ -59,7 +59,7 @@ func TestWritingPlugins(t *testing.T) {
 	dir := t.TempDir()
 	self := command(t, dir).Path
 	environment := append(author(t, self), "ASTERISM_CACHE="+filepath.Join(dir, ".cache"), "XDG_DATA_HOME="+filepath.Join(dir, ".data"))
-	python := havePython(t)
+	python := havePython(t, "")
 	printed, commands := "", 0
 	for _, l := range listings(t, string(text)) {
 		if !python && strings.Contains(l.text, "apex") {
