@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/asterism-ssl/asterism/core/data"
 	"github.com/asterism-ssl/asterism/core/plugin"
@@ -26,8 +27,9 @@ func (f *Flow) data(ctx context.Context) (*data.Store, error) {
 	}
 	from := recipe{"data", map[string]any{"revision": dataRevision, "sources": sources, "frame": f.x.Data.Frame}}
 	open := make([]data.Source, len(f.plan.datasets))
+	var reading readings
 	for i, d := range f.plan.datasets {
-		open[i] = source{d, f.plan.catalogues[i]}
+		open[i] = source{d, f.plan.catalogues[i], f.x.Data.Sources[i].Plugin, &reading}
 	}
 	total := 0
 	for _, c := range f.plan.catalogues {
@@ -35,12 +37,20 @@ func (f *Flow) data(ctx context.Context) (*data.Store, error) {
 	}
 	for attempt := 0; ; attempt++ {
 		r, err := f.stage(ctx, "data", fmt.Sprintf("%d objects from %d source(s) into the store", total, len(open)), from, func(ctx context.Context, dir string) error {
-			_, err := data.Ingest(ctx, dir, open, f.frame(), data.Options{From: refs(f.x.Data.Sources), Progress: func(done, total int) { f.Progress.Update(done, total) }})
+			reading = readings{began: time.Now(), took: map[string]time.Duration{}}
+			_, err := data.Ingest(ctx, dir, open, f.frame(), data.Options{From: refs(f.x.Data.Sources), Progress: func(done, total int) {
+				var fields []run.Field
+				if text := run.WaitText(reading.shares(), 0.01); text != "" {
+					fields = append(fields, run.Field{Name: "waiting for", Value: text})
+				}
+				f.Progress.Update(done, total, fields...)
+			}})
 			return f.at(err, "data")
 		})
 		if err != nil {
 			return nil, err
 		}
+		f.dir.Manifest.Stages[len(f.dir.Manifest.Stages)-1].Waits = reading.shares()
 		store, err := data.Open(r.Dir)
 		if err != nil && r.Reused && attempt == 0 { // what was kept is damaged: make it anew, once
 			f.Progress.Note("the stored data are damaged (" + err.Error() + "): reading the sources again")
@@ -70,9 +80,37 @@ func (f *Flow) frame() data.Frame {
 type source struct {
 	*plugin.Dataset
 	catalogue *protocol.Catalogue
+	plugin    string
+	reading   *readings
 }
 
+// Open implements data.Source.
 func (s source) Open(context.Context) (*protocol.Catalogue, error) { return s.catalogue, nil }
+
+// Read implements data.Source.
+func (s source) Read(ctx context.Context, first, count int) ([]plugin.Record, error) {
+	began := time.Now()
+	defer func() { s.reading.took[s.plugin] += time.Since(began) }()
+	return s.Dataset.Read(ctx, first, count)
+}
+
+// readings are how long was waited for records, since when.
+type readings struct {
+	began time.Time
+	took  map[string]time.Duration // by plugin
+}
+
+// shares is the share of the time that was spent waiting for each plugin; nil where nothing was read.
+func (r *readings) shares() map[string]float64 {
+	if r.took == nil {
+		return nil
+	}
+	shares, all := map[string]float64{}, time.Since(r.began).Seconds()
+	for name, d := range r.took {
+		shares[name] = d.Seconds() / all
+	}
+	return shares
+}
 
 // examples shows the first few of a notice.
 func examples(names []string) string {

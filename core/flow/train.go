@@ -241,6 +241,9 @@ func (f *Flow) teach(ctx context.Context, w *work, l lesson, end func(*train.Job
 			fields = append(fields, *l.look.found)
 		}
 		shares := waits(p, views, l.component.Plugin)
+		if f.x.Engine != nil {
+			shares[f.x.Engine.Plugin] += p.Engine
+		}
 		if text := run.WaitText(shares, 0.01); text != "" {
 			fields = append(fields, run.Field{Name: "waiting for", Value: text})
 		}

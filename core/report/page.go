@@ -478,6 +478,9 @@ func (p *page) stages(m *run.Manifest) {
 		if by := s.By(); by != "" {
 			line.State += ", by " + by
 		}
+		if text := run.WaitText(s.Waits, 0); text != "" {
+			line.State += ", waiting for " + text
+		}
 		if longest > 0 {
 			line.Share = math.Round(1000*s.Seconds/longest) / 10
 		}

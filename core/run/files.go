@@ -57,6 +57,8 @@ type StageRecord struct {
 	Reused   bool       `json:"reused"`
 	Seconds  float64    `json:"seconds"`
 	Computed []Computed `json:"computed,omitempty"` // of a stage that an engine computes; in the order of FromStep
+
+	Waits map[string]float64 `json:"waits,omitempty"` // of a stage that reads data: share of its time spent waiting for each plugin
 }
 
 // Computed says what computed a stage, or a training from one step on. Each computes the same bits whenever it is asked;

@@ -63,6 +63,7 @@ type Progress struct {
 	Computed    float64 // seconds that this step took, without the wait for its batch
 	Stall       float64 // share of this sitting's time in which the network waited for views
 	Asked       float64 // share of it in which it waited for the objective
+	Engine      float64 // share of it in which the engine computed
 	Metrics     []*protocol.Metric
 	Health      map[string]float64 // what Look found, at the end of an epoch
 }
@@ -122,6 +123,7 @@ type sitting struct {
 	began, saved    time.Time
 	held            *held
 	waited, asked   time.Duration
+	engine          time.Duration
 	rate            *rate
 }
 
@@ -145,6 +147,7 @@ func (s *sitting) run(ctx context.Context) error {
 		}
 		computing := time.Now()
 		s.waited += computing.Sub(waiting)
+		asked := s.asked
 		var answer *protocol.LossAnswer
 		if s.calls.Err() == nil {
 			answer, err = s.Job.step(s.calls, s.step, b, &s.asked)
@@ -155,10 +158,11 @@ func (s *sitting) run(ctx context.Context) error {
 		if err != nil {
 			return s.kept(err)
 		}
+		computed := time.Since(computing)
+		s.engine += computed - (s.asked - asked)
 		if s.step < s.seen { // told of before
 			continue
 		}
-		computed := time.Since(computing)
 		var health map[string]float64
 		if s.Look != nil && (s.step+1)%s.perEpoch == 0 {
 			health, err = s.Look(s.calls, (s.step+1)/s.perEpoch)
@@ -172,7 +176,7 @@ func (s *sitting) run(ctx context.Context) error {
 		s.seen = s.step + 1
 		here := time.Since(s.began).Seconds()
 		s.Observe(Progress{Step: s.seen, Steps: s.steps, Epoch: float64(s.seen) / float64(s.perEpoch), Seconds: s.before + here,
-			Loss: answer.Loss, LR: s.Schedule.At(s.step), ImagesPS: s.rate.add(s.Batch), Computed: computed.Seconds(), Stall: s.waited.Seconds() / here, Asked: s.asked.Seconds() / here, Metrics: answer.Metrics, Health: health})
+			Loss: answer.Loss, LR: s.Schedule.At(s.step), ImagesPS: s.rate.add(s.Batch), Computed: computed.Seconds(), Stall: s.waited.Seconds() / here, Asked: s.asked.Seconds() / here, Engine: s.engine.Seconds() / here, Metrics: answer.Metrics, Health: health})
 		if s.CheckpointEvery > 0 && time.Since(s.saved) > s.CheckpointEvery && s.seen < s.steps {
 			if err := s.save(s.seen); err != nil {
 				return s.kept(err)
