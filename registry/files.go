@@ -16,6 +16,7 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/sys/unix"
 )
 
 // sumsFile lists the SHA-256 of every other file of a packed or installed plugin, as sha256sum does.
@@ -295,6 +296,25 @@ func filesOf(dir string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// stampOf is another whenever a file of a folder was written, replaced, added or removed: the system itself keeps when a
+// file changed last.
+func stampOf(dir string) (string, error) {
+	names, err := filesOf(dir + string(filepath.Separator)) // of what a link leads to
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, name := range names {
+		var s unix.Stat_t
+		if err := unix.Stat(filepath.Join(dir, filepath.FromSlash(name)), &s); err != nil {
+			fmt.Fprintf(&b, "%q %v\n", name, err) // a link that leads nowhere: the digest refuses it
+			continue
+		}
+		fmt.Fprintf(&b, "%q %d %d %d %d %d\n", name, s.Dev, s.Ino, s.Size, s.Mtim, s.Ctim)
+	}
+	return b.String(), nil
 }
 
 // digestOf is the digest of a plugin's folder: names and contents of all files, in the form of Go's module sums.

@@ -129,3 +129,32 @@ func TestRemovedWhileWaiting(t *testing.T) {
 	_, err = s.Remove(t.Context(), "acme", "2.1.0")
 	contains(t, err, fault.Config, `there is no plugin "acme"`)
 }
+
+// A plugin whose files change between two starts is not started again, also where nothing is locked.
+func TestChangedBetweenStarts(t *testing.T) {
+	s := store(t)
+	p, err := s.Install(t.Context(), archived(t, whole(), ""), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, registry.Options{Folders: []registry.Folder{{Dir: s.Dir}}, Trusted: s.Trusted})
+	for range 2 {
+		if q, err := r.Start("acme"); err != nil || q.Digest != p.Digest {
+			t.Fatalf("%+v, %v", q, err)
+		}
+	}
+	file := filepath.Join(p.Dir, "table.txt")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond) // the clock of the file system ticks
+	if err := os.WriteFile(file, []byte("dato"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file, info.ModTime(), info.ModTime()); err != nil { // nothing to be seen but by the system
+		t.Fatal(err)
+	}
+	_, err = r.Start("acme")
+	contains(t, err, fault.Plugin, "were changed while it was used", p.Digest, "it is not started")
+}

@@ -65,13 +65,13 @@ type Registry struct {
 	problems []error
 	looked   []string // where
 	mu       sync.Mutex
-	digests  map[string]string // by folder
+	digests  map[string]digested // by folder
 }
 
 // Open looks at what is installed. Self is the path that starts this binary again. An override that cannot be had is
 // an error; a broken folder elsewhere is one only for who asks for that plugin: see Problems.
 func Open(builtins []*protocol.Description, self string, o Options) (*Registry, error) {
-	r := &Registry{options: o, plugins: map[string][]Plugin{}, wanted: map[string]string{}, digests: map[string]string{}, looked: []string{"in this binary"}}
+	r := &Registry{options: o, plugins: map[string][]Plugin{}, wanted: map[string]string{}, digests: map[string]digested{}, looked: []string{"in this binary"}}
 	for _, name := range slices.Sorted(maps.Keys(o.Overrides)) { // so that the same mistake is reported each time
 		p, err := read(o.Overrides[name])
 		if err != nil {
@@ -315,6 +315,9 @@ func (r *Registry) Start(name string) (Plugin, error) {
 	if p.Digest, err = r.digest(p); err != nil || p.Override {
 		return p, err
 	}
+	if err := r.same(p); err != nil {
+		return p, err
+	}
 	if p.Project {
 		known, err := trusts(r.options.Trusted, p)
 		if err != nil {
@@ -328,7 +331,8 @@ func (r *Registry) Start(name string) (Plugin, error) {
 	return p, r.digestLocked(p)
 }
 
-// Digest gives the digest of a plugin's folder, empty for a built-in. The files are read once.
+// Digest gives the digest of a plugin's folder, empty for a built-in. It stays what it was when it was first
+// asked for.
 func (r *Registry) Digest(p Plugin) (string, error) {
 	if p.Builtin {
 		return "", nil
@@ -340,14 +344,41 @@ func (r *Registry) digest(p Plugin) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if d, ok := r.digests[p.Dir]; ok {
-		return d, nil
+		return d.digest, nil
+	}
+	stamp, err := stampOf(p.Dir)
+	if err != nil {
+		return "", err
 	}
 	d, err := digestOf(p.Dir, p.Name)
 	if err == nil {
-		r.digests[p.Dir] = d
+		r.digests[p.Dir] = digested{stamp, d}
 	}
 	return d, err
 }
+
+// same says whether a plugin's files still have its digest. They are read again when they may have changed.
+func (r *Registry) same(p Plugin) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stamp, err := stampOf(p.Dir)
+	if err != nil || stamp == r.digests[p.Dir].stamp {
+		return err
+	}
+	now, err := digestOf(p.Dir, p.Name)
+	if err != nil {
+		return err
+	}
+	if now != p.Digest {
+		return &fault.Error{Kind: fault.Plugin, Plugin: p.Name, What: fmt.Sprintf("the files of the plugin %s %s in %s were changed while it was used: their digest was %s, and is %s; it is not started", p.Name, p.Version, p.Dir, p.Digest, now),
+			Do: "start again when the plugin is as it should be"}
+	}
+	r.digests[p.Dir] = digested{stamp, now}
+	return nil
+}
+
+// digested is the digest of a folder as it was when it had the stamp.
+type digested struct{ stamp, digest string }
 
 func (r *Registry) relock(before string) string {
 	if r.options.Relock == "" {

@@ -180,13 +180,19 @@ func (h *Host) process(ctx context.Context, r Ref) (*supervisor, error) {
 	}
 }
 
-func (h *Host) launch(ctx context.Context, name string) (*supervisor, error) {
+// spec says how to start a plugin, as things are now.
+func (h *Host) spec(name string) (Spec, error) {
 	spec, err := h.resolve(name)
-	if err != nil {
-		return nil, err
-	}
 	if spec.Name == "" {
 		spec.Name = name
+	}
+	return spec, err
+}
+
+func (h *Host) launch(ctx context.Context, name string) (*supervisor, error) {
+	spec, err := h.spec(name)
+	if err != nil {
+		return nil, err
 	}
 	p, err := h.start(ctx, spec)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -292,5 +293,34 @@ func TestValuesThatAreNotFinite(t *testing.T) {
 	out, err := apply(t, h, double, 1, float32(math.NaN()), 2)
 	if err != nil || out[0] != 2 || out[1] == out[1] || out[2] != 4 {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// Before it is started anew, what may have changed is looked at again.
+func TestReplacedPluginIsNotStartedAnew(t *testing.T) {
+	var replaced atomic.Bool
+	log := &logs{}
+	h := plugin.NewHost(func(string) (plugin.Spec, error) {
+		if replaced.Load() {
+			return plugin.Spec{}, &fault.Error{Kind: fault.Plugin, What: "its files were changed"}
+		}
+		return plugin.Spec{Name: "misfit", Version: "1.2.3", Command: []string{misfit}}, nil
+	}, plugin.Options{StartTimeout: 30 * time.Second, Backoff: time.Millisecond, Log: log})
+	defer h.Close()
+	p := must(h.Pipeline(background, double, "train", facts(1, 1)))
+	s := must(p.Slot(4))
+	if err := p.Apply(background, s, 4, 7, 3); err != nil {
+		t.Fatal(err)
+	}
+	replaced.Store(true)
+	if err := exec.Command("kill", "-9", fmt.Sprint(h.Processes()["misfit"])).Run(); err != nil {
+		t.Fatal(err)
+	}
+	err := p.Apply(background, s, 4, 7, 3)
+	if fault.KindOf(err) != fault.Plugin {
+		t.Fatalf("%v", err)
+	}
+	if said := log.String(); !strings.Contains(said, "misfit: it is not started anew: its files were changed") {
+		t.Errorf("said: %s", said)
 	}
 }

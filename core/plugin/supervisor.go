@@ -300,8 +300,13 @@ func (s *supervisor) restart(ctx context.Context, p *process) error {
 			return ctx.Err()
 		case <-time.After(s.host.options.backoff() << (s.spent - 1)):
 		}
+		spec, err := s.host.spec(s.spec.Name)
+		if err != nil { // it may have been replaced since
+			p.output.add("it is not started anew: " + err.Error())
+			return err
+		}
 		p.stop()
-		next, err := s.host.start(ctx, s.spec)
+		next, err := s.host.start(ctx, spec)
 		if err != nil {
 			if ctx.Err() != nil {
 				return err
