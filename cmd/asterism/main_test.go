@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -54,6 +55,11 @@ func TestScripts(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", twin, "../../core/plugin/testdata/engine").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	caches := strings.Split(string(goEnv), "\n") // with which scripts build plugins in a second
 	_, missing := os.Stat(data)
 	_, noPython := os.Stat("/usr/bin/python3")
 	has := func(modules string) func() bool {
@@ -75,6 +81,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("WEIGHTS", weights)
 			e.Setenv("TWIN", twin)
 			e.Setenv("PLUGINS", plugins)
+			e.Setenv("GOCACHE", caches[0])
+			e.Setenv("GOMODCACHE", caches[1])
 			return os.WriteFile(filepath.Join(e.WorkDir, "tiny.cue"), tiny, 0o666)
 		},
 		Condition: func(condition string) (bool, error) {

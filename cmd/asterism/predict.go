@@ -34,16 +34,17 @@ finds the training objects that are most like them; the distance is 1 − cosine
 been copied from elsewhere, and not the data that it learned from. Objects stream through: there may be any number of them.
 Those that cannot be used are left out and, with --out, listed in a file beside it.
 
+` + readBy + ` Of a folder it reads the files one by one, but for hidden ones; --set data.sources=… reads whole
+sources.
+
 --out NAME.csv writes a column for every value; --out NAME.arrow writes Arrow, with the representations. Without --out the
 CSV goes to standard output.`,
 		Example: `  asterism predict efigi --images new-galaxies --out p.csv
   asterism predict runs/efigi-1a2b3c4d --set 'data.sources=[{"images.folder": {root: "new", table: "new.csv"}}]' --out p.arrow`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			for _, set := range sets {
-				if !strings.HasPrefix(strings.TrimSpace(set), "data.sources") {
-					return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--set %s changes more than the data", set), Do: "a run is used as it learned: set data.sources, or something in it, only"}
-				}
+			if err := onlyData(sets); err != nil {
+				return err
 			}
 			if images != "" && len(sets) > 0 {
 				return &fault.Error{Kind: fault.Config, What: "--images and --set both say where the data are", Do: "give one of them"}
@@ -66,10 +67,15 @@ CSV goes to standard output.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, p.Close()) }()
-			return a.predict(c, p, u.x.Data.Sources, out, u.progress)
+			return a.predict(p, out, u.progress, func(v predict.Visitor) error {
+				if images != "" {
+					return p.Files(c.Context(), u.reader, images, v)
+				}
+				return p.Run(c.Context(), u.x.Data.Sources, v)
+			})
 		},
 	}
-	c.Flags().StringVar(&images, "images", "", "folder of images to predict for, read as the run's own images were")
+	c.Flags().StringVar(&images, "images", "", "folder of files to predict for, read as the run's own images or files were")
 	c.Flags().StringArrayVar(&sets, "set", nil, "the data to predict for: data.sources=[…], or a field in the run's own, data.sources.0.…=VALUE")
 	c.Flags().StringVar(&out, "out", "", "file to write, .csv or .arrow (default: CSV to standard output)")
 	c.Flags().IntVar(&nearest, "nearest", 5, "training objects to name for each object (0: none)")
@@ -79,14 +85,14 @@ CSV goes to standard output.`,
 }
 
 // predict writes what is predicted, and a whole file or none.
-func (a *app) predict(c *cobra.Command, p *predict.Predictor, sources []experiment.Component, out string, progress *run.Progress) error {
+func (a *app) predict(p *predict.Predictor, out string, progress *run.Progress, ask func(predict.Visitor) error) error {
 	objects, list := 0, &badList{path: out + ".bad.jsonl"}
 	write := func(to io.Writer) error {
 		w := predict.NewCSV(to)
 		if strings.EqualFold(filepath.Ext(out), ".arrow") {
 			w = predict.NewArrow(to)
 		}
-		err := p.Run(c.Context(), sources, predict.Visitor{
+		err := ask(predict.Visitor{
 			Batch: func(b *predict.Batch) error {
 				objects += len(b.IDs)
 				progress.Update(objects, 0)
@@ -177,17 +183,33 @@ func unwritable(path string, err error) error {
 	return &fault.Error{Kind: fault.Resource, What: "cannot write " + path, Err: err, Do: "name a file in a folder that is there and that has room"}
 }
 
+// readBy says, for the help of verbs, what reads files.
+const readBy = `A file is read as a picture (images.folder) where the run learned from images.folder, and by the dataset of the first of the
+run's sources that reads single files otherwise, such as series.ts; where none does, as a picture again. Such a dataset opens its own data
+first: where these are not, say with --set data.sources.0… where others of their kind are.`
+
 // used is a run directory with what it takes to use it.
 type used struct {
 	dir      string
 	x        *experiment.Experiment // of the run, with the sets of the command line
+	reader   experiment.Component   // what reads files, where there are any
 	host     *plugin.Host
 	progress *run.Progress
 }
 
-// use opens the experiment of a run as it was resolved, so that neither its file nor its tags are needed; its data are
-// those of a folder of images, or as the sets say.
-func (a *app) use(c *cobra.Command, name, images string, sets []string, threads int) (*used, error) {
+// onlyData refuses sets that change more than the data.
+func onlyData(sets []string) error {
+	for _, set := range sets {
+		if !strings.HasPrefix(strings.TrimSpace(set), "data.sources") {
+			return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--set %s changes more than the data", set), Do: "a run is used as it learned: set data.sources, or something in it, only"}
+		}
+	}
+	return nil
+}
+
+// use opens the experiment of a run as it was resolved, so that neither its file nor its tags are needed; its data are its
+// own, or as the sets say. With a folder of files it finds what reads them.
+func (a *app) use(c *cobra.Command, name, folder string, sets []string, threads int) (*used, error) {
 	if err := run.CheckProgressMode(a.progress); err != nil {
 		return nil, err
 	}
@@ -202,17 +224,6 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 	if err != nil {
 		return nil, trained.Damaged(dir, err)
 	}
-	if images != "" {
-		own, _, err := a.loadRun(dir, &experimentFlags{text: text})
-		if err != nil {
-			return nil, err
-		}
-		set, err := predict.Folder(own, images)
-		if err != nil {
-			return nil, err
-		}
-		sets = []string{set}
-	}
 	x, r, err := a.loadRun(dir, &experimentFlags{sets: sets, text: text})
 	if err != nil {
 		return nil, err
@@ -222,8 +233,30 @@ func (a *app) use(c *cobra.Command, name, images string, sets []string, threads 
 	}
 	u := &used{dir: dir, x: x, progress: run.NewProgress(a.err, a.progress)}
 	interruptible(c, u.progress.Note)
-	u.host, err = newHost(r, u.progress, threads)
-	return u, err
+	if u.host, err = newHost(r, u.progress, threads); err != nil {
+		return nil, err
+	}
+	if folder != "" {
+		if err := a.findReader(c, u, folder, text); err != nil {
+			return nil, errors.Join(err, u.close())
+		}
+	}
+	return u, nil
+}
+
+// findReader finds what reads the files of a folder; if that is images.folder, they become the data.
+func (a *app) findReader(c *cobra.Command, u *used, folder string, text []byte) (err error) {
+	if u.reader, err = predict.Reader(c.Context(), u.host, u.x); err != nil {
+		return err
+	}
+	set, err := predict.Folder(u.reader, folder)
+	if err != nil || set == "" {
+		return err
+	}
+	if u.x, _, err = a.loadRun(u.dir, &experimentFlags{sets: []string{set}, text: text}); err == nil {
+		u.reader = u.x.Data.Sources[0]
+	}
+	return err
 }
 
 // asUsed is a resolved experiment without what says only how its tasks were held against others, which changes with the

@@ -23,13 +23,16 @@ import (
 
 func (a *app) searchCommand() *cobra.Command {
 	var like, out string
+	var sets []string
 	var top, threads int
 	var open bool
 	c := &cobra.Command{
-		Use: "search RUN", Short: "The objects of a run that look most like one of them, or like an image",
+		Use: "search RUN", Short: "The objects of a run that look most like one of them, or like an image or another file",
 		Long: `Search compares the representation of an object with those of all objects of the run, by cosine, and prints the most similar.
-The search is exact. --like takes the id of one of the run's objects, or an image file, which goes through the run's frame,
-eval views and encoder first.
+The search is exact. --like takes the id of one of the run's objects, or a file, which goes through the run's frame, eval views
+and encoder first.
+
+` + readBy + `
 
 --out NAME.png draws the query, framed, and what was found; --out NAME.html is a page of them with their names and columns.
 Pictures are drawn from the data in the cache; where these are not, on another machine say, there are none.`,
@@ -37,7 +40,7 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if like == "" {
-				return &fault.Error{Kind: fault.Config, What: "there is nothing to look for", Do: "give --like ID, or --like IMAGE"}
+				return &fault.Error{Kind: fault.Config, What: "there is nothing to look for", Do: "give --like ID, or --like FILE"}
 			}
 			if top < 1 {
 				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--top %d finds nothing", top), Do: "give 1 or more"}
@@ -49,6 +52,9 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 			write, known := draw[strings.ToLower(filepath.Ext(out))]
 			if !known || out != "" && write == nil {
 				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--out %s is neither a picture nor a page", out), Do: "end it in .png or .html"}
+			}
+			if err := onlyData(sets); err != nil {
+				return err
 			}
 			if err := machine(threads); err != nil {
 				return err
@@ -69,7 +75,7 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 			if pictures != nil {
 				defer pictures.Close()
 			}
-			panel, err := a.look(c, args[0], x, pictures, like, top, threads)
+			panel, err := a.look(c, args[0], x, pictures, like, sets, top, threads)
 			if err != nil {
 				return err
 			}
@@ -85,7 +91,8 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 			return openInBrowser(out)
 		},
 	}
-	c.Flags().StringVar(&like, "like", "", "an object's id, or an image file")
+	c.Flags().StringVar(&like, "like", "", "an object's id, or a file")
+	c.Flags().StringArrayVar(&sets, "set", nil, "where the data are whose dataset reads the file, where they are not as in the run: data.sources.0.…=VALUE")
 	c.Flags().IntVar(&top, "top", 20, "how many to find")
 	c.Flags().StringVar(&out, "out", "", "write a panel of pictures: .png, or .html with names and columns")
 	c.Flags().BoolVar(&open, "open", false, "open the panel in the browser")
@@ -93,8 +100,8 @@ Pictures are drawn from the data in the cache; where these are not, on another m
 	return c
 }
 
-// look finds what is most like an object of the run or an image.
-func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *predict.Pictures, like string, top, threads int) (*predict.Panel, error) {
+// look finds what is most like an object of the run or a file.
+func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *predict.Pictures, like string, sets []string, top, threads int) (*predict.Panel, error) {
 	panel := &predict.Panel{}
 	var found []predict.Found
 	row, missing := x.Row(like)
@@ -110,7 +117,7 @@ func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *pr
 		if info, err := os.Stat(like); err != nil || info.IsDir() {
 			return nil, missing
 		}
-		b, err := a.embedImage(c, name, like, threads)
+		b, err := a.embedFile(c, name, like, sets, threads)
 		if err != nil {
 			return nil, err
 		}
@@ -129,9 +136,9 @@ func (a *app) look(c *cobra.Command, name string, x *predict.Index, pictures *pr
 	return panel, nil
 }
 
-// embedImage brings an image file through a run.
-func (a *app) embedImage(c *cobra.Command, name, file string, threads int) (b *predict.Batch, err error) {
-	u, err := a.use(c, name, filepath.Dir(file), nil, threads)
+// embedFile brings a file through a run.
+func (a *app) embedFile(c *cobra.Command, name, file string, sets []string, threads int) (b *predict.Batch, err error) {
+	u, err := a.use(c, name, filepath.Dir(file), sets, threads)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +148,7 @@ func (a *app) embedImage(c *cobra.Command, name, file string, threads int) (b *p
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	return p.Image(c.Context(), u.x.Data.Sources[0], file)
+	return p.File(c.Context(), u.reader, file)
 }
 
 // pictures opens the run's data, if pictures are wanted and the data are there.

@@ -19,13 +19,16 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	var listen string
+	var sets []string
 	var open bool
 	var threads int
 	c := &cobra.Command{
 		Use: "serve RUN", Short: "Search and predict with a run in the browser, or over HTTP",
 		Long: `Serve answers over HTTP on this machine alone: a page to search the run's objects by clicking on them or by dropping an
-image, and an API to embed, predict and search, which /openapi.json describes. --listen names another address; then whoever
-reaches it may ask. Ctrl-C ends it.`,
+image or another file, and an API to embed, predict and search, which /openapi.json describes. --listen names another address;
+then whoever reaches it may ask. Ctrl-C ends it.
+
+` + readBy,
 		Example: "  asterism serve efigi --open\n  curl --data-binary @galaxy.png http://127.0.0.1:8765/api/predict",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -33,7 +36,10 @@ reaches it may ask. Ctrl-C ends it.`,
 			if err != nil {
 				return &fault.Error{Kind: fault.Config, What: fmt.Sprintf("--listen %s is not an address", shown(listen)), Do: "give host:port, such as 127.0.0.1:8765; port 0 takes a free one"}
 			}
-			u, err := a.use(c, args[0], ".", nil, threads)
+			if err := onlyData(sets); err != nil {
+				return err
+			}
+			u, err := a.use(c, args[0], ".", sets, threads)
 			if err != nil {
 				return err
 			}
@@ -59,7 +65,7 @@ reaches it may ask. Ctrl-C ends it.`,
 			if err != nil {
 				return &fault.Error{Kind: fault.Resource, What: "cannot listen on " + listen, Err: err, Do: "name another address with --listen; 127.0.0.1:0 takes a free port"}
 			}
-			s := &serve.Server{Run: filepath.Base(filepath.Clean(u.dir)), Predictor: p, Index: x, Pictures: pictures, Image: u.x.Data.Sources[0]}
+			s := &serve.Server{Run: filepath.Base(filepath.Clean(u.dir)), Predictor: p, Index: x, Pictures: pictures, Reader: u.reader}
 			if name, err := os.Hostname(); err == nil {
 				s.Hosts = append(s.Hosts, name)
 			}
@@ -86,6 +92,7 @@ reaches it may ask. Ctrl-C ends it.`,
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8765", "address to listen on")
+	c.Flags().StringArrayVar(&sets, "set", nil, "where the data are whose dataset reads files, where they are not as in the run: data.sources.0.…=VALUE")
 	c.Flags().BoolVar(&open, "open", false, "open the page in the browser")
 	c.Flags().IntVar(&threads, "threads", 0, "processors to use (0: all)")
 	return c

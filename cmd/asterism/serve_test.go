@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -150,10 +151,9 @@ func TestPredictForDirtyFolder(t *testing.T) {
 	}
 }
 
-// TestServe asks a server as a page, a program and an ill-meaning page do, and looks at its own page in a browser.
-func TestServe(t *testing.T) {
-	dir := learnedShapes(t)
-	c := command(t, dir, "--json", "--progress", "none", "serve", "shapes", "--listen", "127.0.0.1:0")
+// serving starts a server, ends it with the test, and gives its page and a function to ask it.
+func serving(t *testing.T, c *exec.Cmd) (page string, ask func(method, path string, body []byte, header ...string) (int, string)) {
+	t.Helper()
 	stdout, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -163,18 +163,18 @@ func TestServe(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		c.Process.Signal(syscall.SIGINT)
 		io.Copy(io.Discard, stdout)
 		if err := c.Wait(); err != nil {
 			t.Errorf("the server ended with %v: %s", err, stderr.String())
 		}
-	}()
+	})
 	var ready struct{ Run, Page string }
 	if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(&ready); err != nil {
 		t.Fatalf("%v: %s", err, stderr.String())
 	}
-	ask := func(method, path string, body []byte, header ...string) (int, string) {
+	return ready.Page, func(method, path string, body []byte, header ...string) (int, string) {
 		t.Helper()
 		r, err := http.NewRequest(method, strings.TrimSuffix(ready.Page, "/")+path, bytes.NewReader(body))
 		if err != nil {
@@ -197,11 +197,17 @@ func TestServe(t *testing.T) {
 		}
 		return answer.StatusCode, string(text)
 	}
+}
+
+// TestServe asks a server as a page, a program and an ill-meaning page do, and looks at its own page in a browser.
+func TestServe(t *testing.T) {
+	dir := learnedShapes(t)
+	address, ask := serving(t, command(t, dir, "--json", "--progress", "none", "serve", "shapes", "--listen", "127.0.0.1:0"))
 	own, err := os.ReadFile(filepath.Join(dir, "learned", "shape04.png"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := url.Parse(ready.Page)
+	page, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,8 +249,8 @@ func TestServe(t *testing.T) {
 		}
 	}
 	for address, want := range map[string][]string{
-		ready.Page:                   {"30 objects, representations of", "it answers kind", "shape00"},
-		ready.Page + "#like=shape04": {"Most similar to shape04", "the query", "/api/picture?id=shape"},
+		address:                   {"30 objects, representations of", "it answers kind", "shape00"},
+		address + "#like=shape04": {"Most similar to shape04", "the query", "/api/picture?id=shape"},
 	} {
 		dom, console := reporttest.Open(t, address)
 		for _, line := range console {
@@ -255,5 +261,89 @@ func TestServe(t *testing.T) {
 				t.Errorf("%s does not show %q", address, text)
 			}
 		}
+	}
+}
+
+// TestServeFiles asks a server about files of the run's own kind, which the dataset of a third party reads.
+func TestServeFiles(t *testing.T) {
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series, err := filepath.Abs(filepath.Join("..", "..", "plugins", "examples", "series"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	with := func(words ...string) *exec.Cmd {
+		c := command(t, dir, append([]string{"--json", "--progress", "none"}, words...)...)
+		c.Env = append(c.Env, "GOCACHE="+strings.TrimSpace(string(cache)), "XDG_DATA_HOME="+filepath.Join(dir, "plugins"))
+		return c
+	}
+	if out, err := with("plugin", "install", series).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const head = "@timeStamps false\n@univariate true\n@classLabel true sine saw\n@data\n"
+	var lines []string
+	for i := range 24 {
+		var values []string
+		for t := range 16 {
+			values = append(values, fmt.Sprint(t*(2*i+3)%17))
+		}
+		lines = append(lines, strings.Join(values, ",")+":"+[]string{"sine", "saw"}[i%2]+"\n")
+	}
+	put(t, filepath.Join(dir, "waves.ts"), []byte(head+strings.Join(lines, "")))
+	put(t, filepath.Join(dir, "waves.cue"), []byte(strings.NewReplacer("shapes", "waves", `{"images.folder": {root: "learned", table: "kinds.csv", columns: ["kind"]}}`, `{"series.ts": files: ["waves.ts"]}`,
+		`{"sky.flip": {}}`, `{"series.scale": {}}`, `label: "kind"`, `label: "class"`).Replace(shapes)))
+	if out, err := with("run", "waves.cue").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	one, two := []byte(head+lines[3]), []byte(head+lines[3]+lines[4])
+	address, ask := serving(t, with("serve", "waves", "--listen", "127.0.0.1:0"))
+	for _, q := range []struct {
+		name, path string
+		body       []byte
+		status     int
+		says       string
+	}{
+		{"a search by a file finds it", "/api/search?top=1&name=one.ts", one, 200, `"found":[{"id":"waves-00003"`},
+		{"a file without a name", "/api/search?top=1", one, 200, `"found":[{"id":"waves-00003"`},
+		{"a name that leads elsewhere", "/api/search?top=1&name=..%2F..%2Fone.ts", one, 200, `"found":[{"id":"waves-00003"`},
+		{"a prediction", "/api/predict?name=one.ts", one, 200, `"kind.probability":{"saw":`},
+		{"a representation", "/api/embed?name=one.ts", one, 200, `"representation":[`},
+		{"two series", "/api/predict?name=two.ts", two, 422, `"error":"two.ts cannot be used: two.ts holds 2 series`},
+		{"no series", "/api/predict?name=hello", []byte("hello"), 422, `"error":"hello cannot be used: hello:1: `},
+		{"a picture", "/api/predict", encoded(t, drawn(1, 8, 8)), 422, `"error":"image.png cannot be used: `},
+		{"nothing", "/api/predict", nil, 400, "no file"},
+	} {
+		if status, text := ask("POST", q.path, q.body); status != q.status || !strings.Contains(text, q.says) || strings.Contains(text, "asterism-upload") {
+			t.Errorf("%s: %d %.300s, want %d and %q", q.name, status, text, q.status, q.says)
+		}
+	}
+	if status, text := ask("GET", "/api/run", nil); status != 200 || !strings.Contains(text, `"images":false`) {
+		t.Errorf("%d %s", status, text)
+	}
+	dom, console := reporttest.Open(t, address)
+	if !strings.Contains(dom, "drop a file here, or choose one") || len(console) > 0 {
+		t.Errorf("the page is %s and the console says %q", dom, console)
+	}
+
+	// The server has its dataset open; another begins without the data, and says what it needs when it is asked about a file.
+	if err := os.Rename(filepath.Join(dir, "waves.ts"), filepath.Join(dir, "gone.ts")); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := ask("POST", "/api/embed?name=one.ts", one); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+	_, ask = serving(t, with("serve", "waves", "--listen", "127.0.0.1:0"))
+	if status, text := ask("GET", "/api/search?id=waves-00003", nil); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text := ask("POST", "/api/embed?name=one.ts", one); status != 422 || !strings.Contains(text, "waves.ts is not there") || !strings.Contains(text, "--set") {
+		t.Errorf("%d %s", status, text)
+	}
+	_, ask = serving(t, with("serve", "waves", "--listen", "127.0.0.1:0", "--set", `data.sources.0."series.ts".files=["gone.ts"]`))
+	if status, text := ask("POST", "/api/search?top=1&name=one.ts", one); status != 200 || !strings.Contains(text, "waves-00003") {
+		t.Errorf("%d %s", status, text)
 	}
 }

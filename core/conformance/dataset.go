@@ -287,12 +287,25 @@ func values(t *trial) error {
 
 // singly reads the files that the case names, and looks whether they are what the stream has.
 func singly(t *trial) error {
-	if len(t.given.Files) == 0 {
-		return notApplicable("the case names no files to be read singly")
-	}
-	d, c, err := t.dataset(t.shared())
+	d, err := t.shared().Dataset(t.ctx, t.ref())
 	if err != nil {
 		return err
+	}
+	reads := d.ReadsFiles(t.ctx)
+	c, err := d.Open(t.ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.ReadsFiles(t.ctx) != reads:
+		return &broken{paragraph: "2.7", expected: "to read single files or not, opened or not", seen: fmt.Sprintf("UNIMPLEMENTED before Open: %v, and after it: %v", !reads, reads),
+			advice: "what reads the files that are asked about is looked for before data are opened"}
+	case !reads && len(t.given.Files) > 0:
+		return &broken{paragraph: "2.7", expected: "ReadFile to read the files that the case names", seen: "UNIMPLEMENTED", advice: "give the dataset ReadFile, in Python read_file, or take the files out of " + t.given.Where}
+	case !reads:
+		return noSingles
+	case len(t.given.Files) == 0:
+		return notApplicable("the case names no files to be read singly")
 	}
 	all, err := t.stream(d, c, math.MaxInt32)
 	if err != nil {
@@ -325,11 +338,16 @@ func singly(t *trial) error {
 	return nil
 }
 
+const noSingles = notApplicable("it reads no single files")
+
 // noFile asks for a file that is not there, and for others that nobody wrote on purpose.
 func noFile(t *trial) error {
 	d, _, err := t.dataset(t.shared())
 	if err != nil {
 		return err
+	}
+	if !d.ReadsFiles(t.ctx) {
+		return noSingles
 	}
 	const nowhere = "/asterism/no/such/file.fits"
 	r, err := d.ReadFile(t.ctx, nowhere)

@@ -186,6 +186,7 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"infinite", "liar.data/values", "2.5", "+Inf"},
 	{"curt", "liar.data/values", "2.6", `record 6 says "bad"`},
 	{"otherwise", "liar.data/files", "2.7", "other pixels"},
+	{"late", "bare.data/files", "2.7", "UNIMPLEMENTED before Open: false, and after it: true"},
 	{"anyfile", "liar.data/nofile", "2.8", `a record "object 1"`},
 	{"filepanic", "liar.data/nofile", "2.8", "panic"},
 	{"emptyfile", "liar.data/nofile", "2.8", "panic"},

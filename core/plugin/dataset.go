@@ -7,6 +7,8 @@ import (
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Bytes of the slot that records come in: what is wanted, within these; more only when one record needs it.
@@ -78,6 +80,12 @@ func (d *Dataset) Read(ctx context.Context, first, count int) ([]Record, error) 
 		n := min(uint64(count), max(1, slot.Size/d.one))
 		return call(ctx, d.c, "Read", d.c.dataset.Read, &protocol.ReadRequest{Instance: d.c.instance, First: uint64(first), Count: n, Slot: slot})
 	}, func(i int, r *protocol.Record) bool { return r.Index == uint64(first+i) && i < count })
+}
+
+// ReadsFiles says whether the dataset reads single files at all. It need not be open.
+func (d *Dataset) ReadsFiles(ctx context.Context) bool {
+	_, err := d.c.dataset.ReadFile(ctx, &protocol.ReadFileRequest{Instance: d.c.instance}) // nothing can be read without a path and a slot
+	return status.Code(err) != codes.Unimplemented
 }
 
 // ReadFile reads one given file as a record; its Index means nothing.

@@ -10,12 +10,10 @@ package predict
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -57,6 +55,7 @@ type Predictor struct {
 	batch     int
 	inference *flow.Inference
 	tasks     []*task
+	reading   *reading // nil: no file has been asked about
 }
 
 // task is a question of the run with what it learned.
@@ -168,6 +167,9 @@ func (p *Predictor) Close() error {
 	var err error
 	for _, t := range p.tasks {
 		err = errors.Join(err, t.plugin.Close())
+	}
+	if p.reading != nil {
+		err = errors.Join(err, p.reading.d.Close())
 	}
 	if p.views != nil {
 		err = errors.Join(err, p.views.Close())
@@ -366,30 +368,4 @@ func (p *Predictor) compare(b *Batch) {
 			}
 		}
 	}
-}
-
-// Folder gives, as a --set of the command line, the source of a folder of images that is read as an experiment's own images
-// are: with the configuration of its first images.folder, but without the table.
-func Folder(x *experiment.Experiment, folder string) (set string, err error) {
-	const component = "images.folder"
-	config := map[string]any{}
-	for _, s := range x.Data.Sources {
-		if s.Name == component {
-			if err := json.Unmarshal(s.Config, &config); err != nil {
-				return "", err
-			}
-			break
-		}
-	}
-	for _, field := range []string{"table", "id", "file", "columns"} {
-		delete(config, field)
-	}
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return "", &fault.Error{Op: "predict", Kind: fault.Config, What: folder + " is not a folder", Do: "name a folder of images; for other data give --set data.sources=…"}
-	}
-	if config["root"], err = filepath.Abs(folder); err != nil {
-		return "", err
-	}
-	source, err := json.Marshal([]any{map[string]any{component: config}})
-	return "data.sources=" + string(source), err
 }

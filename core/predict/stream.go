@@ -51,6 +51,11 @@ func (p *Predictor) Run(ctx context.Context, sources []experiment.Component, v V
 			return err
 		}
 	}
+	return s.end()
+}
+
+// end says that nothing was predicted for.
+func (s *stream) end() error {
 	if s.kept == 0 {
 		what := "there is no object to predict for"
 		if s.last != "" {
@@ -87,10 +92,20 @@ func (s *stream) source(ctx context.Context, c experiment.Component) error {
 	for _, n := range catalogue.Notices {
 		s.note(fmt.Sprintf("%s: %d %s: %s", c.Name, n.Count, n.What, strings.Join(n.Examples, ", ")))
 	}
+	return s.records(ctx, c, catalogue, d, int(catalogue.Count))
+}
+
+// reader gives records of a source, or of files.
+type reader interface {
+	Read(ctx context.Context, first, count int) ([]plugin.Record, error)
+}
+
+// records goes through so many records.
+func (s *stream) records(ctx context.Context, c experiment.Component, catalogue *protocol.Catalogue, r reader, count int) error {
 	each := int(max(1, min(chunkObjects, chunkBytes/(4*model.Size(s.inputs.Facts.Shape)))))
-	for first := 0; first < int(catalogue.Count); first += each {
-		n := min(each, int(catalogue.Count)-first)
-		if err := s.chunk(ctx, c, window{d, catalogue, first, n}); err != nil {
+	for first := 0; first < count; first += each {
+		n := min(each, count-first)
+		if err := s.chunk(ctx, c, window{r, catalogue, first, n}); err != nil {
 			return err
 		}
 		s.read += n
@@ -246,9 +261,9 @@ func (s *stream) leaveOut(b Bad) error {
 	return s.v.Bad(b)
 }
 
-// window is some records of a dataset that follow each other, as a source of its own.
+// window is some records that follow each other, as a source of its own.
 type window struct {
-	d            *plugin.Dataset
+	reader
 	catalogue    *protocol.Catalogue
 	first, count int
 }
@@ -261,7 +276,7 @@ func (w window) Open(context.Context) (*protocol.Catalogue, error) {
 
 // Read gives records of the window, counted from its first.
 func (w window) Read(ctx context.Context, first, count int) ([]plugin.Record, error) {
-	records, err := w.d.Read(ctx, w.first+first, count)
+	records, err := w.reader.Read(ctx, w.first+first, count)
 	records = slices.Clone(records)
 	for i := range records {
 		records[i].Index -= w.first

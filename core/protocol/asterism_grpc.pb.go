@@ -221,7 +221,8 @@ type DatasetClient interface {
 	Open(ctx context.Context, in *OpenRequest, opts ...grpc.CallOption) (*Catalogue, error)
 	// Read fills the slot with the records of [first, first+count), fewer when the slot is full.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*Records, error)
-	// ReadFile reads one given file as one record, for queries and predictions.
+	// ReadFile reads one given file as one record, for queries and predictions. A dataset whose records are no files of their own
+	// answers UNIMPLEMENTED, opened or not.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (*Records, error)
 }
 
@@ -270,7 +271,8 @@ type DatasetServer interface {
 	Open(context.Context, *OpenRequest) (*Catalogue, error)
 	// Read fills the slot with the records of [first, first+count), fewer when the slot is full.
 	Read(context.Context, *ReadRequest) (*Records, error)
-	// ReadFile reads one given file as one record, for queries and predictions.
+	// ReadFile reads one given file as one record, for queries and predictions. A dataset whose records are no files of their own
+	// answers UNIMPLEMENTED, opened or not.
 	ReadFile(context.Context, *ReadFileRequest) (*Records, error)
 	mustEmbedUnimplementedDatasetServer()
 }

@@ -1,7 +1,7 @@
 // Package serve answers over HTTP what a run says of its objects and of images: a small API and one page to search by
 // clicking or dropping an image.
 //
-//	s := &serve.Server{Run: "efigi-1a2b3c4d", Predictor: p, Index: x, Image: source}
+//	s := &serve.Server{Run: "efigi-1a2b3c4d", Predictor: p, Index: x, Reader: source}
 //	err := s.Serve(ctx, listener)
 //
 // It reads the run and an upload, and writes nothing but temporary files. Whoever may ask is a matter of the address that
@@ -49,7 +49,7 @@ type Server struct {
 	Predictor *predict.Predictor
 	Index     *predict.Index       // all objects of the run
 	Pictures  *predict.Pictures    // nil: there are none
-	Image     experiment.Component // the source with which an upload is read
+	Reader    experiment.Component // reads an upload: as predict.Reader and predict.Folder say
 	Hosts     []string             // names by which the server may be called, beside localhost and addresses
 
 	turn chan struct{} // holds the predictor, which does one thing at a time
@@ -208,7 +208,7 @@ func number(r *http.Request, name string, otherwise, least, most int) (int, erro
 }
 
 func (s *Server) run(*http.Request) (any, error) {
-	return map[string]any{"run": s.Run, "objects": len(s.Index.Objects.IDs), "width": s.Index.Width(), "pictures": s.Pictures != nil, "tasks": s.Predictor.Questions()}, nil
+	return map[string]any{"run": s.Run, "objects": len(s.Index.Objects.IDs), "width": s.Index.Width(), "pictures": s.Pictures != nil, "images": predict.IsPictures(s.Reader), "tasks": s.Predictor.Questions()}, nil
 }
 
 // objects lists some, spread evenly over all, so that a page of them shows what there is.
@@ -310,24 +310,37 @@ func (s *Server) predict(r *http.Request) (any, error) {
 // endings of files by how they begin.
 var endings = []struct{ magic, ending string }{{"\x89PNG\r\n\x1a\n", ".png"}, {"\xff\xd8\xff", ".jpg"}, {"SIMPLE  =", ".fits"}, {"\x1f\x8b", ".fits.gz"}}
 
-// upload brings the image that a request holds through the run.
-func (s *Server) upload(r *http.Request) (*predict.Batch, error) {
-	text, err := io.ReadAll(r.Body)
-	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &wrong{http.StatusRequestEntityTooLarge, fmt.Sprintf("an image may have %d MiB at most", e.Limit>>20)}
-	}
-	if err != nil {
-		return nil, &wrong{http.StatusBadRequest, "the request broke off: " + err.Error()}
-	}
-	if len(text) == 0 {
-		return nil, &wrong{http.StatusBadRequest, "the request has no image: send its bytes as the body"}
-	}
+// nameOf is what the file of an upload is called: an image by what it is, since its ending says how it is read, "" where it is
+// none; a file of a dataset as the request says.
+func (s *Server) nameOf(r *http.Request, text []byte) string {
 	name := ""
+	if !predict.IsPictures(s.Reader) {
+		if name = filepath.Base(r.URL.Query().Get("name")); filepath.IsLocal(name) && name != "." && len(name) < 200 && !strings.ContainsRune(name, 0) {
+			return name
+		}
+		name = "upload"
+	}
 	for _, e := range endings {
 		if strings.HasPrefix(string(text[:min(len(text), 16)]), e.magic) {
 			name = "image" + e.ending
 		}
 	}
+	return name
+}
+
+// upload brings the image, or the file of another kind, that a request holds through the run.
+func (s *Server) upload(r *http.Request) (*predict.Batch, error) {
+	text, err := io.ReadAll(r.Body)
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, &wrong{http.StatusRequestEntityTooLarge, fmt.Sprintf("an image or a file may have %d MiB at most", e.Limit>>20)}
+	}
+	if err != nil {
+		return nil, &wrong{http.StatusBadRequest, "the request broke off: " + err.Error()}
+	}
+	if len(text) == 0 {
+		return nil, &wrong{http.StatusBadRequest, "the request has no image and no file: send its bytes as the body"}
+	}
+	name := s.nameOf(r, text)
 	if name == "" {
 		return nil, &wrong{http.StatusUnsupportedMediaType, "this is neither PNG, JPEG nor FITS: send the bytes of an image file as the body"}
 	}
@@ -345,7 +358,7 @@ func (s *Server) upload(r *http.Request) (*predict.Batch, error) {
 	case <-r.Context().Done():
 		return nil, &wrong{http.StatusServiceUnavailable, "too many are asking at once: try again"}
 	}
-	return s.Predictor.Image(r.Context(), s.Image, filepath.Join(dir, name))
+	return s.Predictor.File(r.Context(), s.Reader, filepath.Join(dir, name))
 }
 
 func (s *Server) picture(w http.ResponseWriter, r *http.Request) {

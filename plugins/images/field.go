@@ -382,9 +382,3 @@ func (f *field) Read(i int, r *sdk.Record) error {
 	}
 	return nil
 }
-
-// ReadFile refuses: an object is a part of several files.
-func (f *field) ReadFile(path string, _ *sdk.Record) error {
-	return sdk.DataError{What: fmt.Sprintf("images.field cannot read %s alone: its objects are parts of %d images", filepath.Base(path), len(f.Bands)),
-		Advice: "name an object of the catalogue by its id"}
-}

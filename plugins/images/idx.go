@@ -255,9 +255,3 @@ func (x *idx) Read(i int, r *sdk.Record) error {
 	r.Values = []any{name}
 	return nil
 }
-
-// ReadFile refuses: a file holds many samples.
-func (x *idx) ReadFile(path string, _ *sdk.Record) error {
-	return sdk.DataError{What: fmt.Sprintf("images.idx cannot read %s alone: its samples are not files of their own", filepath.Base(path)),
-		Advice: fmt.Sprintf("name an object of the data by its id, such as %s-00017", strings.TrimSuffix(filepath.Base(x.Images), ".gz"))}
-}

@@ -186,7 +186,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("notices\n%s\ninstead of\n%s", got, want)
 	}
 	var one sdk.Record
-	if err := r.ReadFile(filepath.Join(root, "images", "g1.png"), &one); err != nil || one.ID != "g1" || one.Values[0] != -3.5 || one.U8[0] != 0 {
+	if err := r.(sdk.FileReader).ReadFile(filepath.Join(root, "images", "g1.png"), &one); err != nil || one.ID != "g1" || one.Values[0] != -3.5 || one.U8[0] != 0 {
 		t.Errorf("a single file: %v %v", one, err)
 	}
 }

@@ -11,7 +11,12 @@ type Reader interface {
 	Open() (*protocol.Catalogue, error)
 	// Read reads record i, 0 ≤ i < Catalogue.Count. A record that cannot be had is Bad, not an error.
 	Read(i int, r *Record) error
-	// ReadFile reads one given file as a record.
+}
+
+// FileReader is a Reader whose records are files of their own, so that somebody can ask for the like of one file or predict
+// for one. A Reader that is none has objects that are parts of files, or no files.
+type FileReader interface {
+	// ReadFile reads one given file as a record, as the stream has it; it need not be among the data.
 	ReadFile(path string, r *Record) error
 }
 

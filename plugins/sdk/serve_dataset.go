@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/asterism-ssl/asterism/core/protocol"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -127,8 +129,19 @@ func (s datasetServer) Read(ctx context.Context, r *protocol.ReadRequest) (*prot
 	return answer, nil
 }
 
-// ReadFile reads one given file.
+// ReadFile reads one given file, where the dataset does that.
 func (s datasetServer) ReadFile(_ context.Context, r *protocol.ReadFileRequest) (*protocol.Records, error) {
+	_, value, err := find[Reader](s.server, r.Instance)
+	if err != nil {
+		return nil, err
+	}
+	if opened, ok := value.(*records); ok {
+		value = opened.Reader
+	}
+	files, ok := value.(FileReader)
+	if !ok {
+		return nil, status.Error(codes.Unimplemented, "its records are no files of their own")
+	}
 	i, reader, err := s.opened(r.Instance)
 	if err != nil {
 		return nil, err
@@ -140,7 +153,7 @@ func (s datasetServer) ReadFile(_ context.Context, r *protocol.ReadFileRequest) 
 		return nil, err
 	}
 	var record Record
-	if err := protect(i.name, func() error { return reader.ReadFile(r.Path, &record) }); err != nil {
+	if err := protect(i.name, func() error { return files.ReadFile(r.Path, &record) }); err != nil {
 		return nil, err
 	}
 	m, fits, err := deliver(room, reader.catalogue.Load(), record)

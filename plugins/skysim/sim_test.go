@@ -1,7 +1,6 @@
 package skysim
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -363,12 +362,6 @@ func TestRefusals(t *testing.T) {
 		if _, err := sdktest.Build(Plugin(), "galaxies", config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", config, err, want)
 		}
-	}
-	var r sdk.Record
-	err := reader(t, `{}`).ReadFile("/some/where/galaxy.fits", &r)
-	var data sdk.DataError
-	if !errors.As(err, &data) || !strings.Contains(err.Error(), "simulated data have no files") || data.Advice == "" {
-		t.Errorf("ReadFile: %v", err)
 	}
 }
 

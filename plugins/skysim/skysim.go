@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"path/filepath"
 	"sync"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
@@ -141,10 +140,4 @@ func (s *simulation) Read(i int, r *sdk.Record) error {
 		r.Values = append(r.Values, fwhm)
 	}
 	return nil
-}
-
-// ReadFile refuses: simulated objects are no files.
-func (s *simulation) ReadFile(path string, _ *sdk.Record) error {
-	return sdk.DataError{What: fmt.Sprintf("skysim.galaxies cannot read %s: simulated data have no files", filepath.Base(path)),
-		Advice: "name an object of the data by its id, such as sim-000123"}
 }

@@ -54,7 +54,7 @@ func TestStamps(t *testing.T) {
 		t.Errorf("%+v", one)
 	}
 	var alone sdk.Record
-	if err := r.ReadFile("testdata/one.npz", &alone); err != nil || !slices.Equal(alone.F32, record(t, r, 0).F32) {
+	if err := r.(sdk.FileReader).ReadFile("testdata/one.npz", &alone); err != nil || !slices.Equal(alone.F32, record(t, r, 0).F32) {
 		t.Errorf("%v", err)
 	}
 	// Without variances the noise is that of the scene.
@@ -89,7 +89,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	r, _ := open(t, `{files: ["testdata/a.npz"]}`)
-	if err := r.ReadFile("testdata/a.npz", &sdk.Record{}); err == nil || !strings.Contains(err.Error(), "has 4 sources") {
+	if err := r.(sdk.FileReader).ReadFile("testdata/a.npz", &sdk.Record{}); err == nil || !strings.Contains(err.Error(), "has 4 sources") {
 		t.Errorf("%v", err)
 	}
 }

@@ -91,13 +91,13 @@ func TestReadFile(t *testing.T) {
 	lines := strings.Split(motions, "\n")
 	alone := write(t, "one.ts", strings.Join(lines[:10], "\n"))
 	var got sdk.Record
-	if err := r.ReadFile(alone, &got); err != nil {
+	if err := r.(sdk.FileReader).ReadFile(alone, &got); err != nil {
 		t.Fatal(err)
 	}
 	if want := record(t, r, 0); got.ID != "one-00000" || !slices.Equal(got.F32, want.F32) || !slices.Equal(got.Shape, want.Shape) || got.Values[0] != "walk" {
 		t.Errorf("%+v", got)
 	}
-	if err := r.ReadFile(file, &got); err == nil || !strings.Contains(err.Error(), "holds 4 series") {
+	if err := r.(sdk.FileReader).ReadFile(file, &got); err == nil || !strings.Contains(err.Error(), "holds 4 series") {
 		t.Errorf("%v", err)
 	}
 }

@@ -32,7 +32,7 @@ func TestVolumes(t *testing.T) {
 	if first.ID != "train-00000" || first.Values[0] != "a" || first.Values[1] != "train" || last.ID != "val-00002" || last.Values[0] != "b" || last.Values[1] != "val" {
 		t.Errorf("%+v %+v", first, last)
 	}
-	if err := r.ReadFile("testdata/one.npy", &alone); err != nil || !slices.Equal(alone.U8, first.U8) || !slices.Equal(alone.Shape, first.Shape) {
+	if err := r.(sdk.FileReader).ReadFile("testdata/one.npy", &alone); err != nil || !slices.Equal(alone.U8, first.U8) || !slices.Equal(alone.Shape, first.Shape) {
 		t.Errorf("%v %v", err, alone.Shape)
 	}
 	pooled := sdktest.Configure(t, plugin(), "npz", `{file: "testdata/made.npz", pool: 2, count: 2, parts: ["val", "train"]}`).(sdk.Reader)
@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, says := range map[string]string{"nowhere.npy": "nowhere.npy", "testdata/made.npz": "no .npy file"} {
-		if err := r.ReadFile(path, &sdk.Record{}); err == nil || !strings.Contains(err.Error(), says) {
+		if err := r.(sdk.FileReader).ReadFile(path, &sdk.Record{}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v", err)
 		}
 	}

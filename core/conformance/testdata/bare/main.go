@@ -15,6 +15,8 @@ import (
 	"github.com/asterism-ssl/asterism/core/protocol"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // lie is what this process does wrong.
@@ -172,7 +174,11 @@ func (b view) Apply(_ context.Context, r *protocol.ApplyRequest) (*protocol.Appl
 	return &protocol.Applied{Finite: lie == "sure"}, nil
 }
 
+// opened are the instances that were.
+var opened sync.Map
+
 func (b data) Open(_ context.Context, r *protocol.OpenRequest) (*protocol.Catalogue, error) {
+	opened.Store(r.Instance, true)
 	return &protocol.Catalogue{Count: 10, Dtype: protocol.DType_U8, Scale: 1, Fingerprint: "00", Facts: &protocol.SampleFacts{Shape: []int64{8, 8, 1}, Bands: []string{"a"}}}, b.check(r.Instance, "data")
 }
 
@@ -189,6 +195,9 @@ func (b data) Read(_ context.Context, r *protocol.ReadRequest) (*protocol.Record
 func (b data) ReadFile(_ context.Context, r *protocol.ReadFileRequest) (*protocol.Records, error) {
 	if err := b.check(r.Instance, "data"); err != nil {
 		return nil, err
+	}
+	if _, ok := opened.Load(r.Instance); ok && lie == "late" {
+		return nil, status.Error(codes.Unimplemented, "no files")
 	}
 	return &protocol.Records{Records: []*protocol.Record{{Bad: r.Path + ": no such file"}}}, nil
 }

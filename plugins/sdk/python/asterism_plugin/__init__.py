@@ -77,9 +77,10 @@ def _decorator(kind, methods):
     return decorate
 
 
-#: Registers a dataset: a class that is made from its configuration, a dict, with open() -> Catalogue, read(i) -> Record and
-#: read_file(path) -> Record. Raise revision whenever results change; schema is CUE text that defines #Config.
-dataset = _decorator(DATASET, ["open", "read", "read_file"])
+#: Registers a dataset: a class that is made from its configuration, a dict, with open() -> Catalogue and read(i) -> Record, and
+#: where its records are files of their own read_file(path) -> Record, for a file that somebody asks about. Raise revision
+#: whenever results change; schema is CUE text that defines #Config.
+dataset = _decorator(DATASET, ["open", "read"])
 
 #: Registers an augmentation: plan(facts) -> SampleFacts or AugmentationPlan of what it leaves, and apply(sample), which fills
 #: sample.out, or apply_batch(batch), which fills batch.out.

@@ -20,6 +20,10 @@ API = 1  # version of the contract
 MAX_MESSAGE = 16 << 20
 
 
+class _Unimplemented(Exception):
+    """A call that a component does not know, and need not."""
+
+
 class _Instance:
     def __init__(self, name, kind, value):
         self.name, self.kind, self.value = name, kind, value
@@ -99,6 +103,8 @@ class Service:
         return answer
 
     def ReadFile(self, r):
+        if not hasattr(self._find(r.instance, pb.DATASET).value, "read_file"):
+            raise _Unimplemented("its records are no files of their own")
         i = self._opened(r.instance)
         room = Room(r.slot)
         with i.turn:
@@ -276,6 +282,7 @@ def manifest(name, version, components) -> pb.Description:
 
 def _handler(f, request, answer):
     def call(message, context):
+        unknown = None
         try:
             answered = f(request.FromString(message))
             if not isinstance(answered, answer):
@@ -284,8 +291,12 @@ def _handler(f, request, answer):
             if len(data) > MAX_MESSAGE:
                 raise RuntimeError(f"the answer has {len(data)} bytes, and may have {MAX_MESSAGE}")
             return data
+        except _Unimplemented as e:
+            unknown = str(e)
         except BaseException as e:  # also SystemExit, which would leave the host without an answer
             said = status(e)
+        if unknown:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, unknown)
         context.set_trailing_metadata((("grpc-status-details-bin", said),))
         context.abort(grpc.StatusCode.UNKNOWN, "the component failed")
 
