@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -71,23 +72,42 @@ func experimentsIn(named []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := slices.DeleteFunc(all, func(file string) bool { return !experiment.Imports(file) })
+	files := slices.DeleteFunc(all, func(file string) bool {
+		info, err := os.Stat(file)
+		return err != nil || !info.Mode().IsRegular() || !experiment.Imports(file) // a pipe might never end
+	})
 	if len(files) == 0 {
 		return nil, &fault.Error{Kind: fault.Config, What: "there is no experiment here: no .cue file imports asterism.dev/schemas", Do: "name the experiments: asterism plugin lock FILE"}
 	}
 	return files, nil
 }
 
+// alone waits until nobody else locks the plugins of a folder: what one adds the other would not see. Where a folder
+// cannot be held, the last one wins.
+func alone(dir string) (leave func()) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return func() {} // there is no experiment in it, which is said later
+	}
+	syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	return func() { f.Close() }
+}
+
 // lock writes the lock of some experiments of a folder, and says what is in it now for them.
 func (a *app) lock(dir string, files []string, keep bool, f *experimentFlags) (lock *registry.Lock, notes []string, err error) {
+	defer alone(dir)()
 	path := filepath.Join(dir, registry.LockFile)
 	before, err := registry.ReadLock(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	lock = &registry.Lock{File: path, Plugins: map[string]map[string]*registry.Locked{}}
-	if before != nil && keep {
-		lock = before
+	if keep {
+		if lock, err = registry.ReadLock(path); err != nil { // apart from what was
+			return nil, nil, err
+		}
+	}
+	if lock == nil {
+		lock = &registry.Lock{File: path, Plugins: map[string]map[string]*registry.Locked{}}
 	}
 	project := dir
 	if m, err := run.ReadManifest(dir); err == nil { // a run, to be used on another machine
