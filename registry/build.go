@@ -168,7 +168,7 @@ func describe(ctx context.Context, source, in string, command []string, advice s
 		}
 		text = text[i+1:]
 	}
-	return nil, &fault.Error{Kind: fault.Plugin, What: "what the plugin in " + source + " says of itself is not a description", Log: out.String() + said.String(), Do: "run with the argument describe it prints its plugin.json, and nothing after; the SDK does this"}
+	return nil, &fault.Error{Kind: fault.Plugin, What: "what the plugin in " + source + " says of itself is not a description", Log: out.String() + said.String(), Do: "run with the argument describe it prints its plugin.json, and nothing after; the SDK does this where a plugin in Python ends with asterism.serve(NAME, VERSION), and one in Go calls sdk.Serve"}
 }
 
 // write writes plugin.json.

@@ -66,7 +66,14 @@ type experimentFlags struct {
 
 // load reads an experiment, with the plugins of its project, and in the versions that it names or that are locked.
 func (a *app) load(file string, f *experimentFlags) (*experiment.Experiment, *registry.Registry, error) {
-	r, err := a.installedFor(file, filepath.Dir(file))
+	var with []string
+	if len(f.sets) > 0 {
+		with = append(with, "--set")
+	}
+	if len(f.tags) > 0 {
+		with = append(with, "-t")
+	}
+	r, err := a.installedFor(file, filepath.Dir(file), with...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/asterism-ssl/asterism"
 	"github.com/asterism-ssl/asterism/core/experiment"
@@ -21,16 +22,22 @@ import (
 func (a *app) installed() (*registry.Registry, error) { return a.open(".", registry.Options{}) }
 
 // installedFor opens the registry for an experiment: with the plugins in its project's folder, and what is locked beside
-// the file.
-func (a *app) installedFor(file, project string) (*registry.Registry, error) {
+// the file. With are the flags that the file is read with, which locking it needs too.
+func (a *app) installedFor(file, project string, with ...string) (*registry.Registry, error) {
 	lock, err := registry.ReadLock(filepath.Join(filepath.Dir(file), registry.LockFile))
 	if err != nil {
 		return nil, err
 	}
-	return a.open(project, registry.Options{Lock: lock, Relock: relock(file)})
+	return a.open(project, registry.Options{Lock: lock, Relock: relock(file, with...)})
 }
 
-func relock(file string) string { return "asterism plugin lock " + shown(file) }
+func relock(file string, with ...string) string {
+	command := "asterism plugin lock " + shown(file)
+	if len(with) > 0 {
+		command += " with the same " + strings.Join(with, " and ")
+	}
+	return command
+}
 
 // installedForRun opens the registry for a run: what it was made with is locked in its directory, or was taken from folders
 // and is recorded, and its project is that of its experiment.

@@ -91,7 +91,7 @@ func plans(t *trial) error {
 	}
 	leaves := a.plan.Leaves
 	if bands := leaves.Shape[len(leaves.Shape)-1]; int(bands) != len(leaves.Bands) {
-		return &broken{paragraph: "3.2", expected: "as many names of bands as bands leave", seen: fmt.Sprintf("%d names for the shape %v", len(leaves.Bands), leaves.Shape)}
+		return &broken{paragraph: "3.2", expected: "as many names of bands as bands leave, which are the last axis", seen: fmt.Sprintf("%d names for the shape %v", len(leaves.Bands), leaves.Shape)}
 	}
 	for _, f := range a.plan.Adds {
 		if f.Name == "" || f.Type != protocol.Field_NUMBER {

@@ -214,11 +214,14 @@ func (k *kit) judge(r *Result, c check, err error) {
 		k.summary.NotApplicable++
 		return
 	case !errors.As(err, &b):
-		b = &broken{paragraph: c.says[0], expected: "calls that work", seen: err.Error()}
+		b = &broken{paragraph: c.says[0], expected: "calls that work, so that this can be checked", seen: err.Error()}
 		var f *fault.Error
 		if errors.As(err, &f) {
 			b.seen, b.advice = strings.TrimPrefix(f.Error(), r.Component+": "), f.Do
 			b.log = f.Log
+			if f.Kind == fault.Plugin && f.Log != "" { // who reads this is the plugin's author
+				b.advice = "correct the component where the output below says"
+			}
 		}
 	}
 	r.Log = b.log

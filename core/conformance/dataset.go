@@ -53,7 +53,7 @@ func opens(t *trial) error {
 		return wrong("samples of one to three dimensions, and bands", "the shape %v", shape)
 	}
 	if bands := shape[len(shape)-1]; int(bands) != len(c.Facts.Bands) {
-		return wrong("as many names of bands as bands", "%d names for the shape %v", len(c.Facts.Bands), shape)
+		return wrong("as many names of bands as bands, which are the last axis", "%d names for the shape %v", len(c.Facts.Bands), shape)
 	}
 	if c.Scale <= 0 || math.IsInf(c.Scale, 0) || math.IsNaN(c.Scale) || c.Dtype == protocol.DType_F32 && c.Scale != 1 {
 		return wrong("a scale above 0, and 1 for pixels that are floats", "%v", c.Scale)

@@ -205,7 +205,7 @@ func (p Plugin) check() error {
 		case c.build == nil:
 			return fmt.Errorf("the component %s is not made by Dataset, Augmentation, Encoder, Objective or Task", c.Name)
 		case c.Revision < 1:
-			return fmt.Errorf("the component %s has the revision %d; start with 1", c.Name, c.Revision)
+			return fmt.Errorf("the component %s has the revision %d; it is a whole number, from 1", c.Name, c.Revision)
 		case !strings.Contains(c.Schema, "#Config"):
 			return fmt.Errorf("the schema of the component %s does not define #Config", c.Name)
 		}

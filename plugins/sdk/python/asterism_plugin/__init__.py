@@ -63,8 +63,8 @@ def _decorator(kind, methods):
                 raise TypeError(f"the component {name} lacks {', '.join(m.replace('|', ' or ') for m in missing)}")
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the component name {name!r} is not made of lower-case letters, digits and _")
-            if revision < 1:
-                raise ValueError(f"the component {name} has the revision {revision}; start with 1")
+            if not isinstance(revision, int) or revision < 1:
+                raise ValueError(f"the component {name} has the revision {revision!r}; it is a whole number, from 1")
             if "#Config" not in schema:
                 raise ValueError(f"the schema of the component {name} does not define #Config")
             if any(c.name == name for c in _components):
