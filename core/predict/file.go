@@ -56,7 +56,7 @@ func (p *Predictor) File(ctx context.Context, reader experiment.Component, file 
 	})
 	switch {
 	case why != "":
-		return nil, &fault.Error{Op: "predict", Kind: fault.Data, Plugin: reader.Name, What: fmt.Sprintf("%s cannot be used: %s", name, why),
+		return nil, &fault.Error{Op: "predict", Kind: fault.Data, Plugin: reader.Name, What: fmt.Sprintf("%s cannot be used: %s", name, strings.TrimPrefix(why, name+": ")),
 			Do: "give a file of one object, such as those that were learned from"}
 	case err != nil:
 		return nil, err
