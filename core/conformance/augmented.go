@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -94,7 +95,7 @@ func (t *trial) augmented(h *home, facts *protocol.SampleFacts) (*augmented, err
 	}
 	size, _ := protocol.Count(facts.Shape)
 	a.size = int(size)
-	a.n = min(max(1<<20/a.size, 3), 64)
+	a.n = min(max(1<<20/a.size, 3), 64, cmp.Or(t.most, 64))
 	a.in = pixels(facts.Shape, a.n)
 	a.columns = map[string][]float64{}
 	for _, name := range a.plan.Columns {

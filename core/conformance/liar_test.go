@@ -154,6 +154,7 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"volumes", "liar.view/key", "3.4", "of the shape [16 16 16 3]"},
 	{"threads", "liar.view/threads", "3.4", "sample 0 differs in 1 of"},
 	{"process", "liar.view/threads", "3.4", "sample 0 differs in 1 of"},
+	{"draws once", "liar.view/threads", "3.4", "differs in"},
 	{"first", "bare.view/chain", "3.7", "differs in"},
 	{"beyond", "liar.view/outside", "3.5", "0 after the end of the output"},
 	{"before", "liar.view/outside", "3.5", "4 before the beginning of the output"},

@@ -37,6 +37,8 @@ type trial struct {
 	config []byte            // the case's, completed by the schema
 	found  map[string]string // in the plugin's folder, before it was started
 
+	most int // how many samples an augmentation that is slow is given at once; 0: as many as others
+
 	ctx  context.Context // of the check that runs
 	main *home           // the host that checks share
 	more []*home         // those of the check that runs

@@ -23,10 +23,11 @@ type view struct {
 }
 
 var (
-	calls  atomic.Int64
-	kept   [][]float32
-	keptMu sync.Mutex
-	once   sync.Once
+	calls     atomic.Int64
+	kept      [][]float32
+	keptMu    sync.Mutex
+	once      sync.Once
+	drawnOnce sync.Map
 )
 
 func (v *view) Plan(f *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
@@ -84,6 +85,11 @@ func (v *view) Apply(s *sdk.Sample) error {
 		*(*float32)(unsafe.Add(unsafe.Pointer(&s.Out[0]), -4)) = 1
 	case "input":
 		s.In[0] = 1
+	case "draws once": // for each sample, whatever the epoch
+		first, _ := drawnOnce.LoadOrStore(s.In[0], drawn)
+		for i, x := range s.In {
+			s.Out[i] = x + first.(float32)
+		}
 	case "volumes":
 		if len(s.Facts.Shape) == 4 {
 			s.Out[0] += float32(calls.Add(1))
