@@ -17,10 +17,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// schemaChecks look at a component's schema, componentChecks at every case of it. lastChecks come after the kind's own.
+// schemaChecks look at a component's schema, componentChecks at every case of it, severalChecks where there are several.
+// lastChecks come after the kind's own.
 var (
 	schemaChecks    = []check{{"schema", []string{"1.2", "1.3", "1.4"}, schema, false}}
 	componentChecks = []check{{"configuration", []string{"1.5"}, configuration, true}}
+	severalChecks   = []check{{"instances", []string{"1.5"}, instances, false}}
 	lastChecks      = []check{{"memory", []string{"1.11"}, steady, false}, {"closes", []string{"1.7"}, closesUsed, false}}
 )
 
@@ -143,6 +145,76 @@ func configuration(t *trial) error {
 		}
 	}
 	return nil
+}
+
+// instances looks whether an instance answers the same where others were configured after it, as the other cases say.
+func instances(t *trial) error {
+	alone, err := t.beside(t.fresh(), nil)
+	if err != nil {
+		return err
+	}
+	among, err := t.beside(t.fresh(), t.others)
+	if err != nil {
+		return err
+	}
+	if among != alone {
+		return &broken{paragraph: "1.5", expected: "the same of an instance, whichever others were configured after it", seen: "something else where one had the configuration of another case",
+			advice: "keep the configuration in the instance, and not in a variable of the program"}
+	}
+	return nil
+}
+
+// beside gives what an instance does first, as text, once others have been configured.
+func (t *trial) beside(h *home, others []Case) (string, error) {
+	ask, err := t.question(h)
+	if err != nil {
+		return "", err
+	}
+	d, err := h.Direct(t.ctx, t.Spec.Name)
+	if err != nil {
+		return "", err
+	}
+	for _, c := range others {
+		o := &trial{kit: t.kit, name: t.name, info: t.info, given: c}
+		if o.complete() == nil { // where one cannot be had, its own checks say so
+			d.Configure(t.ctx, t.info.Name, o.config)
+		}
+	}
+	answer, err := ask()
+	return fmt.Sprint(answer), err
+}
+
+// question makes an instance and gives what it is to be asked.
+func (t *trial) question(h *home) (ask func() (any, error), err error) {
+	switch t.info.Kind {
+	case protocol.Kind_AUGMENTATION:
+		a, err := t.typical(h)
+		return func() (any, error) { return a.apply(count(3), how{}) }, err
+	case protocol.Kind_DATASET:
+		d, c, err := t.dataset(h)
+		return func() (any, error) {
+			some, err := d.Read(t.ctx, 0, int(min(c.Count, 3)))
+			var all []any
+			for _, r := range some {
+				all = append(all, r.ID, r.Bad, r.Shape, r.U8, r.F32)
+			}
+			return all, err
+		}, err
+	case protocol.Kind_OBJECTIVE:
+		l, err := t.learner(h)
+		return func() (any, error) { return l.step(0) }, err
+	case protocol.Kind_TASK:
+		p, err := t.predictor(h)
+		return func() (any, error) {
+			state, err := p.fit()
+			if err != nil {
+				return nil, err
+			}
+			columns, err := p.predict(state)
+			return columns, err
+		}, err
+	}
+	return nil, notApplicable("an instance of this kind is not asked again")
 }
 
 // list gives several faults on one line, without the component's name before each.

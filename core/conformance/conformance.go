@@ -146,7 +146,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 // component runs the checks of one component, in each of its cases.
 func (k *kit) component(c *protocol.ComponentInfo, cases []Case) {
 	first := &trial{kit: k, name: k.Spec.Name + "." + c.Name, info: c}
-	if !slices.ContainsFunc(slices.Concat(schemaChecks, componentChecks, kinds[c.Kind], lastChecks), func(one check) bool { return k.wants(first.name, one) }) {
+	if !slices.ContainsFunc(slices.Concat(schemaChecks, componentChecks, kinds[c.Kind], severalChecks, lastChecks), func(one check) bool { return k.wants(first.name, one) }) {
 		return
 	}
 	defer first.close()
@@ -158,8 +158,13 @@ func (k *kit) component(c *protocol.ComponentInfo, cases []Case) {
 		t := &trial{kit: k, name: first.name, info: c, given: one}
 		if len(cases) > 1 {
 			t.number = i + 1
+			t.others = slices.Concat(cases[:i], cases[i+1:])
 		}
-		_ = k.run(t, componentChecks) && k.run(t, kinds[c.Kind]) && k.run(t, lastChecks)
+		checks := slices.Concat(kinds[c.Kind], lastChecks)
+		if len(t.others) > 0 {
+			checks = slices.Concat(kinds[c.Kind], severalChecks, lastChecks)
+		}
+		_ = k.run(t, componentChecks) && k.run(t, checks)
 		t.close()
 	}
 }

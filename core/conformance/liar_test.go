@@ -97,7 +97,11 @@ func try(t *testing.T, name, lie, match string, patience plugin.Patience) (Summa
 	}
 	if name == "liar" { // every check has something to do
 		o.Cases = filepath.Join(o.Work, "conformance.cue")
-		if err := os.WriteFile(o.Cases, []byte(`data: [{files: "object 3": "object 3"}]`), 0o666); err != nil {
+		cases := `data: [{files: "object 3": "object 3"}]`
+		if lie == "global" {
+			cases = `view: [{config: on: true}, {config: on: false}]`
+		}
+		if err := os.WriteFile(o.Cases, []byte(cases), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,6 +139,7 @@ var lies = []struct{ lie, check, paragraph, seen string }{
 	{"required", "liar.view/configuration", "1.5", "label"},
 	{"refuses", "liar.view/configuration", "1.5", "must be off"},
 	{"keeps", "bare.view/configuration", "1.5", "an answer"},
+	{"global", "liar.view/instances", "1.5", "another case"},
 	{"leak", "liar.view/memory", "1.11", "it grew by"},
 	{"strays", "liar.view/closes", "1.7", "still run"},
 	{"clings", "bare.view/closes", "1.7", "was killed"},
@@ -336,7 +341,7 @@ func TestLies(t *testing.T) {
 }
 
 func allChecks() []check {
-	all := slices.Concat(pluginChecks, schemaChecks, componentChecks, lastChecks, folderChecks)
+	all := slices.Concat(pluginChecks, schemaChecks, componentChecks, severalChecks, lastChecks, folderChecks)
 	for _, list := range kinds {
 		all = append(all, list...)
 	}

@@ -34,6 +34,7 @@ type trial struct {
 	info   *protocol.ComponentInfo // nil: the plugin as a whole
 	given  Case
 	number int
+	others []Case
 	config []byte            // the case's, completed by the schema
 	found  map[string]string // in the plugin's folder, before it was started
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/asterism-ssl/asterism/plugins/sdk"
@@ -58,7 +59,8 @@ func main() {
 		summary = ""
 	}
 	p := sdk.Plugin{Name: "liar", Version: version, Components: []sdk.Component{
-		sdk.Augmentation("view", 1, summary, schema, func(config) (sdk.Augmenter, error) {
+		sdk.Augmentation("view", 1, summary, schema, func(c config) (sdk.Augmenter, error) {
+			global.Store(c.On)
 			if lie == "refuses" {
 				return nil, sdk.FieldError{Field: "on", What: "must be off", Advice: "set it to false"}
 			}
@@ -76,6 +78,9 @@ func main() {
 	}}
 	sdk.Serve(p)
 }
+
+// global is what the last instance was told.
+var global atomic.Bool
 
 // config ends the process when there is something in it that it does not know.
 type config struct{ On bool }

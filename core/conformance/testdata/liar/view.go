@@ -90,6 +90,10 @@ func (v *view) Apply(s *sdk.Sample) error {
 		for i, x := range s.In {
 			s.Out[i] = x + first.(float32)
 		}
+	case "global":
+		if global.Load() {
+			s.Out[0]++
+		}
 	case "volumes":
 		if len(s.Facts.Shape) == 4 {
 			s.Out[0] += float32(calls.Add(1))
