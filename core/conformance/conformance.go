@@ -131,7 +131,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 		}
 		k.component(c, cases[c.Name])
 	}
-	if alive {
+	if alive && o.Spec.Dir != "" {
 		k.run(&trial{kit: k, name: o.Spec.Name, found: found}, folderChecks)
 	}
 	if ctx.Err() != nil {
