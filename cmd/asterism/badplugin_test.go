@@ -26,6 +26,7 @@ func badplugin() {
 	sdk.Serve(sdk.Plugin{Name: "bad", Version: "1.0.0", Components: []sdk.Component{
 		sdk.Augmentation("view", 1, "A view that does wrong.", "// Nothing to set.\n#Config: {}\n", func(struct{}) (sdk.Augmenter, error) { return badView(wrong), nil }),
 		sdk.Objective("loss", 1, "A loss that does wrong.", "// Nothing to set.\n#Config: {}\n", func(struct{}) (sdk.Learner, error) { return badLoss(wrong), nil }),
+		sdk.Task("task", 1, "A task that does wrong.", "// Nothing to set.\n#Config: {}\n", func(struct{}) (sdk.Predictor, error) { return badTask(wrong), nil }),
 	}})
 }
 
@@ -55,6 +56,40 @@ func (l badLoss) Loss(s *sdk.Step) (*sdk.LossAnswer, error) {
 
 func (badLoss) State() []sdk.Tensor         { return nil }
 func (badLoss) SetState([]sdk.Tensor) error { return nil }
+
+// badTask predicts noughts, and answers with what no task may answer with.
+type badTask string
+
+func (badTask) Needs(r *sdk.TaskNeedsRequest) (*sdk.TaskNeeds, error) {
+	return &sdk.TaskNeeds{PredictionBytes: 8 * r.PredictRows}, nil
+}
+
+func (badTask) Fit(*sdk.FitData) ([]sdk.Tensor, error) { return nil, nil }
+
+func (t badTask) Predict(_ []sdk.Tensor, x sdk.Tensor) ([]sdk.Tensor, error) {
+	rows := x.Shape[0]
+	if t == "fewrows" {
+		rows--
+	}
+	column := sdk.Tensor{Name: "nought", Shape: []int{rows}, I64: make([]int64, rows)}
+	if t == "norow" {
+		column.Fitted, column.I64[1] = true, 1e6
+	}
+	return []sdk.Tensor{column}, nil
+}
+
+func (t badTask) Score(*sdk.ScoreData) (*sdk.ScoreAnswer, error) {
+	m := &sdk.Metric{Name: "none", Doc: "nothing"}
+	switch t {
+	case "nanmetric":
+		m.Value = math.NaN()
+	case "twometrics":
+		return &sdk.ScoreAnswer{Metrics: []*sdk.Metric{m, m}}, nil
+	case "nometric":
+		return &sdk.ScoreAnswer{}, nil
+	}
+	return &sdk.ScoreAnswer{Metrics: []*sdk.Metric{m}}, nil
+}
 
 type badView string
 

@@ -135,6 +135,9 @@ func (f *Flow) ask(ctx context.Context, w *work, q *question, taught map[lessonO
 				if err != nil {
 					return nil, err
 				}
+				if err := q.checkMetrics(answer.Metrics); err != nil {
+					return nil, err
+				}
 				for _, m := range answer.Metrics {
 					k := [3]string{labels, m.Name, name}
 					if scores[k] == nil {
@@ -217,6 +220,9 @@ func (f *Flow) once(ctx context.Context, w *work, q *question, of *Representatio
 	if err != nil {
 		return nil, err
 	}
+	if err := q.checkPredictions(predictions, len(q.score), len(rows)); err != nil {
+		return nil, err
+	}
 	if keep {
 		if err := plugin.WriteTensors(filepath.Join(dir, "state.safetensors"), state); err != nil {
 			return nil, err
@@ -272,7 +278,7 @@ func (f *Flow) figures(w *work, q *question, rows []int, answer *protocol.ScoreA
 		kept := run.FigureAs{Figure: figure, Data: json.RawMessage(text)}
 		for _, line := range figure.GetPanels().GetLines() {
 			if line.Query >= uint64(len(q.score)) || len(line.Values) != len(line.Rows) {
-				return nil, f.badFigure(q)
+				return nil, q.wrong("a figure shows rows that do not exist")
 			}
 			query, err := picture(q.score[line.Query], 1)
 			if err != nil {
@@ -281,7 +287,7 @@ func (f *Flow) figures(w *work, q *question, rows []int, answer *protocol.ScoreA
 			panel := run.PanelLine{Query: query}
 			for i, r := range line.Rows {
 				if r >= uint64(len(rows)) {
-					return nil, f.badFigure(q)
+					return nil, q.wrong("a figure shows rows that do not exist")
 				}
 				o, err := picture(rows[r], line.Values[i])
 				if err != nil {
@@ -294,11 +300,6 @@ func (f *Flow) figures(w *work, q *question, rows []int, answer *protocol.ScoreA
 		figures = append(figures, kept)
 	}
 	return figures, nil
-}
-
-func (f *Flow) badFigure(q *question) error {
-	c := q.task.Component
-	return &fault.Error{Op: "tasks", Kind: fault.Plugin, Plugin: c.Name, Path: c.Path, Where: c.Where, What: "a figure shows rows that do not exist"}
 }
 
 // labelOf is the first label of an object as text.
