@@ -34,6 +34,7 @@ func (p *Pipeline) refuse(ctx context.Context, s *Slot, n int, seed, epoch uint6
 					Do:   "this is a defect of the component, or of its configuration: report it to the plugin's author with the experiment"}
 			}
 		}
+		return p.links[len(p.links)-1].broken("what leaves is not finite in the view %q of the sample %#x in epoch %d, and is when the sample is alone in its batch: the component, or one before it, does not answer from the sample and its key alone", p.view, s.Samples[i], epoch)
 	}
 	return nil
 }

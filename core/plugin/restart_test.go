@@ -290,6 +290,8 @@ func TestValuesThatAreNotFinite(t *testing.T) {
 	chain := []plugin.Ref{ref("misfit.scale", `{"value": 2}`), {Name: "misfit.scale", Config: []byte(`{"how": "spoil"}`), Path: "views.train.1", Where: "file.cue:13:4"}, ref("misfit.noise", "{}")}
 	_, err := apply(t, h, chain, 1, 1.5, 2)
 	isFault(t, err, fault.Plugin, "file.cue:13:4: views.train.1: misfit.scale: makes values that are not finite of finite ones", `in the view "train"`)
+	_, err = apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "spoil others", "value": 2}`)}, 2, 3)
+	isFault(t, err, fault.Plugin, "misfit.scale: what leaves is not finite", "alone in its batch")
 	out, err := apply(t, h, double, 1, float32(math.NaN()), 2)
 	if err != nil || out[0] != 2 || out[1] == out[1] || out[2] != 4 {
 		t.Errorf("%v, %v", out, err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -94,6 +95,7 @@ type config struct {
 // scale also misbehaves in the ways that How names.
 type scale struct {
 	config
+	seen atomic.Int32
 }
 
 func (a *scale) Plan(f *sdk.SampleFacts) (*sdk.AugmentationPlan, error) {
@@ -122,6 +124,10 @@ func (a *scale) Apply(s *sdk.Sample) error {
 	switch a.How {
 	case "spoil":
 		if s.In[0] == 3 {
+			factor = float32(math.NaN())
+		}
+	case "spoil others":
+		if s.In[0] == 3 && a.seen.Add(1) == 1 {
 			factor = float32(math.NaN())
 		}
 	case "crash":
