@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -241,7 +242,7 @@ func written(dir string) (sums, error) {
 	s := sums{}
 	for line := range strings.Lines(string(text)) {
 		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
-		if !ok || !sumForm.MatchString(sum) || s[name] != "" {
+		if !ok || !sumForm.MatchString(sum) || s[name] != "" || strings.ContainsFunc(name, unicode.IsControl) {
 			return nil, odd("holds the line %q, where a digest and a name must be", strings.TrimSpace(line))
 		}
 		s[name] = sum

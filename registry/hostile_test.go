@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,4 +158,44 @@ func TestChangedBetweenStarts(t *testing.T) {
 	}
 	_, err = r.Start("acme")
 	contains(t, err, fault.Plugin, "were changed while it was used", p.Digest, "it is not started")
+}
+
+// What an author has in his folder and no user could install is said to the author.
+func TestOnlyWhatCanBeInstalledIsPacked(t *testing.T) {
+	for name, c := range map[string]struct{ file, says string }{
+		"name":  {"a:b.txt", `the name "acme-2.1.0/a:b.txt" has characters that names do not have on all machines`},
+		"case":  {"Plugin.json", "which are the same on some machines"},
+		"ratio": {"zeros.bin", "unfold to"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := install(t, t.TempDir(), "acme", strings.Replace(described, "./anything", "sh", 1))
+			if err := os.WriteFile(filepath.Join(dir, c.file), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if name == "ratio" {
+				if err := os.Truncate(filepath.Join(dir, c.file), 80<<20); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := build(t, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			contains(t, registry.Pack(p, io.Discard), fault.Plugin, "asterism plugin install would not take the archive", c.says, "change that in the plugin's folder")
+		})
+	}
+}
+
+// Nobody's description speaks to the terminal, nor is what is wrong with one plugin told of another.
+func TestDescriptionsWithControlCharacters(t *testing.T) {
+	dir := t.TempDir()
+	install(t, dir, "acme/2.1.0", strings.Replace(manifest("acme"), "Blurs.", `Blurs.\u001b[2J`, 1))
+	install(t, dir, "ac/2.1.0", manifest("ac"))
+	r := open(t, registry.Options{Folders: []registry.Folder{{Dir: dir}}})
+	_, err := r.Plugin("acme")
+	contains(t, err, fault.Config, "what the component acme.blur says of itself has control characters")
+	_, err = r.Version("ac", "3.0.0")
+	if contains(t, err, fault.Config, "installed are 2.1.0"); strings.Contains(err.Error(), "control characters") {
+		t.Errorf("of another plugin: %v", err)
+	}
 }

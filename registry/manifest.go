@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/asterism-ssl/asterism/core/fault"
 	"github.com/asterism-ssl/asterism/core/protocol"
@@ -101,6 +102,8 @@ func check(d *protocol.Description) error {
 			return fmt.Errorf("the component %s.%s is of no known kind", d.Name, c.Name)
 		case c.Revision == 0:
 			return fmt.Errorf("the component %s.%s has no revision", d.Name, c.Name)
+		case strings.ContainsFunc(c.Summary, unicode.IsControl) || strings.ContainsFunc(c.Schema, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }):
+			return fmt.Errorf("what the component %s.%s says of itself has control characters", d.Name, c.Name) // for a terminal
 		case !strings.Contains(c.Schema, "#Config"):
 			return fmt.Errorf("the schema of %s.%s does not define #Config", d.Name, c.Name)
 		}

@@ -3,6 +3,7 @@ package registry
 import (
 	"archive/tar"
 	"compress/gzip"
+	"errors"
 	"io"
 	"os"
 	"path"
@@ -23,8 +24,39 @@ func (p *Plugin) ArchiveName() string {
 	return name + ".tar.gz"
 }
 
-// Pack writes the archive of a plugin that Build has made. Equal plugins give equal bytes.
+// Pack writes the archive of a plugin that Build has made. Equal plugins give equal bytes. What Install would refuse is
+// an error.
 func Pack(p *Plugin, to io.Writer) error {
+	f, err := os.CreateTemp("", "asterism-pack-")
+	if err != nil {
+		return unwritable(os.TempDir(), err)
+	}
+	os.Remove(f.Name()) // it is kept as long as it is open, however this ends
+	defer f.Close()
+	if err := pack(p, f); err != nil {
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			return f
+		}
+		return unwritable(f.Name(), err)
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return unwritable(f.Name(), err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return unwritable(f.Name(), err)
+	}
+	if err := walk(f, size, func(file) error { return nil }); err != nil {
+		return &fault.Error{Kind: fault.Plugin, Plugin: p.Name, What: "asterism plugin install would not take the archive", Err: err, Do: "change that in the plugin's folder"}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return unwritable(f.Name(), err)
+	}
+	_, err = io.Copy(to, f)
+	return err
+}
+
+func pack(p *Plugin, to io.Writer) error {
 	names, err := filesOf(p.Dir)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ type Registry struct {
 	options  Options
 	plugins  map[string][]Plugin // by name; the newest version first
 	wanted   map[string]string   // name → version
-	problems []error
+	problems []problem
 	looked   []string // where
 	mu       sync.Mutex
 	digests  map[string]digested // by folder
@@ -114,7 +114,7 @@ func Open(builtins []*protocol.Description, self string, o Options) (*Registry, 
 func (r *Registry) list(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-		r.problems = append(r.problems, &fault.Error{Kind: fault.Resource, What: "a folder of plugins cannot be read", Err: err})
+		r.problems = append(r.problems, problem{"", &fault.Error{Kind: fault.Resource, What: "a folder of plugins cannot be read", Err: err}})
 	}
 	var names []string
 	for _, e := range entries {
@@ -128,14 +128,14 @@ func (r *Registry) find(folder Folder, name, version string) {
 	p, err := read(filepath.Join(folder.Dir, name, version))
 	switch known := r.plugins[name]; {
 	case err != nil:
-		r.problems = append(r.problems, err)
+		r.problems = append(r.problems, problem{name, err})
 	case p.Name != name || p.Version != version:
-		r.problems = append(r.problems, invalid(filepath.Join(p.Dir, manifestFile), "describes %s %s in the folder of %s %s", p.Name, p.Version, name, version))
+		r.problems = append(r.problems, problem{name, invalid(filepath.Join(p.Dir, manifestFile), "describes %s %s in the folder of %s %s", p.Name, p.Version, name, version)})
 	case !p.fits():
-		r.problems = append(r.problems, invalid(filepath.Join(p.Dir, manifestFile), "is that of a plugin for %s; this is %s", p.Platform, platform()))
+		r.problems = append(r.problems, problem{name, invalid(filepath.Join(p.Dir, manifestFile), "is that of a plugin for %s; this is %s", p.Platform, platform())})
 	case len(known) > 0 && known[0].Override:
 	case len(known) > 0 && known[0].Builtin:
-		r.problems = append(r.problems, invalid(filepath.Join(p.Dir, manifestFile), "the plugin %q is left out: there is one in this binary already", name))
+		r.problems = append(r.problems, problem{name, invalid(filepath.Join(p.Dir, manifestFile), "the plugin %q is left out: there is one in this binary already", name)})
 	default:
 		p.Project = folder.Project
 		r.plugins[name] = append(known, *p)
@@ -178,7 +178,19 @@ func (r *Registry) Has(name string) bool { return len(r.plugins[name]) > 0 }
 func (r *Registry) Lock() *Lock { return r.options.Lock }
 
 // Problems are what is wrong with folders that hold a plugin.json that cannot be used.
-func (r *Registry) Problems() []error { return r.problems }
+func (r *Registry) Problems() []error {
+	var all []error
+	for _, problem := range r.problems {
+		all = append(all, problem.error)
+	}
+	return all
+}
+
+// problem is what is wrong with a folder of a plugin, or, without a name, of plugins.
+type problem struct {
+	plugin string
+	error
+}
 
 // Want has a plugin taken in one version from now on. An override stays what it is.
 func (r *Registry) Want(name, version string) error {
@@ -273,7 +285,7 @@ func (r *Registry) unknown(name string) error {
 func (r *Registry) troubles(name string) string {
 	text := ""
 	for _, problem := range r.problems {
-		if strings.Contains(problem.Error(), string(filepath.Separator)+name) {
+		if name == "" || problem.plugin == name {
 			text += "; and " + problem.Error()
 		}
 	}

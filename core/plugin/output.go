@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 const (
@@ -161,7 +162,7 @@ func (o *output) read(r io.Reader, keep func(line string) bool) {
 // clean makes a line fit for a terminal and a report.
 func clean(line []byte) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+		if unicode.IsControl(r) && r != '\t' {
 			return -1
 		}
 		return r
