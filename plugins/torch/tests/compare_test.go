@@ -139,7 +139,6 @@ func apart(t testing.TB, what string, a, b []float32) float64 {
 // comparison is how far the two that compute in float32 are from float64 after a step, relative to the norm.
 type comparison struct {
 	outputs, gradients [2]float64
-	furthest           [2]float64 // that any velocity is off, beside rounding, of its own norm
 	// switched are gradients, and parameters that moved by them, that are further off than rounding alone takes them: a unit
 	// was on the other side of zero. Whether that can be is for the caller to say.
 	switched []string
@@ -204,7 +203,6 @@ func (c *trio) compare(t testing.TB, before state, states [3]state, gradient flo
 		off := distances(t, states, name)
 		for side, d := range off {
 			r.gradients[side] = math.Hypot(r.gradients[side], d/max(all, 1e-30))
-			r.furthest[side] = max(r.furthest[side], (d-1e-6*all)/max(norm(states[exact][name]), 1e-30))
 		}
 		further(name, off, gradient*norm(states[exact][name])+1e-6*all)
 	}

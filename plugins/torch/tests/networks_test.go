@@ -52,17 +52,15 @@ var encoders = []network{
 	{plugin: vit.Plugin(), name: "tiny", config: `{patch: 8, pooling: "mean"}`, input: []int64{64, 1}, objectives: []string{"simclr"}},
 	{plugin: vit.Plugin(), name: "tiny", config: `{patch: 4, pooling: "mean"}`, input: []int64{8, 8, 8, 1}, objectives: []string{"regress"}},
 
-	// At the sizes that are used, which take minutes.
+	// Some at the sizes that are used, which take minutes.
 	{plugin: resnet.Plugin(), name: "r18", config: `{zero_init_residual: true}`, input: []int64{64, 64, 5}, long: true},
-	{plugin: resnet.Plugin(), name: "r34", config: `{zero_init_residual: true}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"moco", "regress"}},
-	{plugin: resnet.Plugin(), name: "r50", config: `{zero_init_residual: true}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"moco", "classify"}},
-	{plugin: resnet.Plugin(), name: "r101", config: `{zero_init_residual: true}`, input: []int64{64, 64, 3}, long: true, objectives: []string{"simclr"}},
-	{plugin: resnet.Plugin(), name: "r50", config: `{}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"moco"}},
+	{plugin: resnet.Plugin(), name: "r34", config: `{zero_init_residual: true}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"regress"}},
+	{plugin: resnet.Plugin(), name: "r50", config: `{zero_init_residual: true}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"classify"}},
 	{plugin: convnext.Plugin(), name: "femto", config: `{patch: 2}`, input: []int64{32, 32, 3}, long: true, objectives: []string{"moco"}},
 	{plugin: convnext.Plugin(), name: "pico", config: `{patch: 2}`, input: []int64{32, 32, 3}, long: true, objectives: []string{"simclr"}},
 	{plugin: convnext.Plugin(), name: "nano", config: `{patch: 2}`, input: []int64{32, 32, 3}, long: true, objectives: []string{"classify"}},
 	{plugin: convnext.Plugin(), name: "tiny", config: `{}`, input: []int64{64, 64, 3}, long: true, objectives: []string{"regress"}},
-	{plugin: vit.Plugin(), name: "tiny", config: `{}`, input: []int64{64, 64, 5}, long: true},
+	{plugin: vit.Plugin(), name: "tiny", config: `{}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"regress"}},
 	{plugin: vit.Plugin(), name: "small", config: `{}`, input: []int64{64, 64, 5}, long: true, objectives: []string{"moco", "classify"}},
 }
 
@@ -281,10 +279,7 @@ func TestNetworks(t *testing.T) {
 					own := l.switching(t, c, start, max(r.outputs[ours], r.outputs[theirs]))
 					t.Logf("step %d: gradients differ by %.2g here and %.2g in PyTorch, and by %.2g in float64 whose outputs are as far off", step, r.gradients[ours], r.gradients[theirs], own)
 					for side, d := range r.gradients {
-						limit := 2 * max(own, r.gradients[1-side])
-						if r.furthest[side] < 0.1 { // one unit that no draw has met
-							limit = max(limit, gradientBound)
-						}
+						limit := max(gradientBound, 2*own, 2*r.gradients[1-side])
 						if !(d <= limit) {
 							t.Errorf("all gradients of %s together differ by %.2g; at most %.2g is allowed:\n%s", sides[side], d, limit, strings.Join(r.switched, "\n"))
 						}
