@@ -222,7 +222,11 @@ func TestEngineThatEndsIsGivenItsStateAgain(t *testing.T) {
 			}
 			var call, step string
 			fmt.Sscan(at, &call, &step)
-			_, e, told := twin(t, plugin.Patience{First: 3 * time.Second, Least: time.Second, Bulk: 20 * time.Second},
+			var patience plugin.Patience
+			if how == "hang" {
+				patience = plugin.Patience{First: 20 * time.Second, Least: 3 * time.Second}
+			}
+			_, e, told := twin(t, patience,
 				fmt.Sprintf(`{"how": %q, "call": %q, "at": %s, "file": %q}`, how, call, step, filepath.Join(t.TempDir(), "done")))
 			n := must(e.Compile(p, o))
 			held := must(n.State())

@@ -147,7 +147,7 @@ func TestObjectiveIsReplayed(t *testing.T) {
 }
 
 func TestHungPluginIsEndedAndStartedAnew(t *testing.T) {
-	h, told := restarted(t, plugin.Patience{First: 3 * time.Second, Least: 300 * time.Millisecond})
+	h, told := restarted(t, plugin.Patience{First: 3 * time.Second, Least: time.Second})
 	file := filepath.Join(t.TempDir(), "done")
 	out, err := apply(t, h, []plugin.Ref{ref("misfit.scale", fmt.Sprintf(`{"value": 2, "how": "hang %s"}`, file))}, 4)
 	if err != nil || out[0] != 8 {
@@ -156,22 +156,22 @@ func TestHungPluginIsEndedAndStartedAnew(t *testing.T) {
 	if got := told(); len(got) != 1 || !strings.Contains(got[0], "gave no answer to Apply within 3s; it is started anew (1 of 3)") {
 		t.Errorf("told %q", got)
 	}
-	h, told = restarted(t, plugin.Patience{Least: 300 * time.Millisecond})
+	h, told = restarted(t, plugin.Patience{Least: time.Second})
 	p := must(h.Pipeline(background, double, "train", facts(1, 1)))
 	exec.Command("kill", "-STOP", fmt.Sprint(h.Processes()["misfit"])).Run()
 	s := must(p.Slot(1)) // whose memory it does not take
 	s.In[0] = 4
-	if err := p.Apply(background, s, 1, 1, 0); err != nil || s.Out[0] != 8 || len(told()) != 1 || !strings.Contains(told()[0], "gave no answer to a transfer of memory within 300ms") {
+	if err := p.Apply(background, s, 1, 1, 0); err != nil || s.Out[0] != 8 || len(told()) != 1 || !strings.Contains(told()[0], "gave no answer to a transfer of memory within 1s") {
 		t.Errorf("%v, %v, told %q", err, s.Out, told())
 	}
-	h, _ = restarted(t, plugin.Patience{First: 200 * time.Millisecond})
+	h, _ = restarted(t, plugin.Patience{First: time.Second})
 	_, err = apply(t, h, []plugin.Ref{ref("misfit.scale", `{"how": "slow"}`)}, 4)
-	isFault(t, err, fault.Plugin, "file.cue:12:4", "misfit.scale", "gave no answer to Apply within 200ms and was ended", "3 times")
+	isFault(t, err, fault.Plugin, "file.cue:12:4", "misfit.scale", "gave no answer to Apply within 1s and was ended", "3 times")
 }
 
 // A process that hangs while it is brought to where the last one was is ended as well.
 func TestHangDuringReplay(t *testing.T) {
-	h, told := restarted(t, plugin.Patience{First: 2 * time.Second, Least: 300 * time.Millisecond})
+	h, told := restarted(t, plugin.Patience{First: 2 * time.Second, Least: time.Second})
 	file := filepath.Join(t.TempDir(), "done")
 	o := must(h.Objective(background, ref("misfit.pull", fmt.Sprintf(`{"value": 3, "how": "relapse %s"}`, file))))
 	must(o.Plan(background, &protocol.ProgramRequest{Batch: 2}))
