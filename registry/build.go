@@ -32,6 +32,22 @@ const describing = 2 * time.Minute
 // that Build has made holds a plugin.json, the schemas of the components under schema, and SHA256SUMS of all its files;
 // equal sources give equal folders.
 func Build(ctx context.Context, dir, into string, python fs.FS) (*Plugin, error) {
+	p, err := build(ctx, dir, into, python)
+	return p, inSource(err, into, dir)
+}
+
+// inSource says of a folder that is not for long what is wrong in what it came from.
+func inSource(err error, folder, source string) error {
+	for _, e := range fault.All(err) {
+		if rest, ok := strings.CutPrefix(e.Where, folder); ok {
+			e.Where = source + rest
+		}
+		e.Log = strings.ReplaceAll(e.Log, folder, source)
+	}
+	return err
+}
+
+func build(ctx context.Context, dir, into string, python fs.FS) (*Plugin, error) {
 	has := func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return err == nil && info.Mode().IsRegular()

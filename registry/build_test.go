@@ -165,6 +165,8 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		"silent":   {with("main.go", "package main\nfunc main() { println(\"hello\") }\n"), fault.Plugin, []string{"not a description", "hello"}},
 		"version":  {with("main.go", strings.Replace(goSource()["main.go"], "2.1.0", "2.1", 1)), fault.Plugin, []string{`version "2.1"`, "1.2.0"}},
 		"stale":    {with("plugin.json", described), fault.Plugin, []string{"./anything", "not in the folder"}},
+		"bare":     {map[string]string{"plugin.json": strings.Replace(described, `"./anything"`, `"sh", "start.sh"`, 1), "start.sh": ""}, fault.Plugin, []string{"names start.sh in its command", "must be ./start.sh"}},
+		"module":   {map[string]string{"plugin.json": strings.Replace(described, `"./anything"`, `"python3", "-m", "acme"`, 1)}, fault.Plugin, []string{"starts a module of Python by its name", "./plugin.py"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

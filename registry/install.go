@@ -110,13 +110,8 @@ func (s *Store) prepare(ctx context.Context, from string, folder bool, into stri
 	} else {
 		p, err = open(from, into)
 	}
-	if err != nil { // the folder is not for long: what is wrong is wrong in what it came from
-		for _, e := range fault.All(err) {
-			if rest, ok := strings.CutPrefix(e.Where, into); ok {
-				e.Where = from + rest
-			}
-		}
-		return nil, err
+	if err != nil {
+		return nil, inSource(err, into, from)
 	}
 	if why, ok := s.Reserved[p.Name]; ok {
 		return nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("the plugin in %s has the name %q, %s", from, p.Name, why), Do: "ask its author for another name"}

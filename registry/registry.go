@@ -36,6 +36,7 @@ type Plugin struct {
 	Dir      string   // absolute; empty for a built-in
 	Builtin  bool
 	Override bool   // taken from a folder that the user named for this run
+	Source   string // the author's folder that an override was built of
 	Project  bool   // from a project's folder
 	Digest   string // of the folder, "h1:…"; of one that is about to be started, otherwise empty
 	Manifest *protocol.Description
@@ -50,6 +51,7 @@ type Folder struct {
 // Options of a registry.
 type Options struct {
 	Overrides map[string]string // plugin name → folder, before everything else: --plugin NAME=DIR
+	Sources   map[string]string // plugin name → author's folder, of overrides that were built for the moment
 	Folders   []Folder          // best first
 	Trusted   string            // the file in which the user's installations are recorded
 	Lock      *Lock             // nil: none
@@ -78,9 +80,10 @@ func Open(builtins []*protocol.Description, self string, o Options) (*Registry, 
 			return nil, err
 		}
 		if p.Name != name {
-			return nil, invalid(filepath.Join(p.Dir, manifestFile), "describes the plugin %q, not %q", p.Name, name)
+			dir := cmp.Or(o.Sources[name], o.Overrides[name])
+			return nil, &fault.Error{Kind: fault.Config, What: fmt.Sprintf("%s holds the plugin %q, not %q", dir, p.Name, name), Do: fmt.Sprintf("write --plugin %s=%s", p.Name, shown(dir))}
 		}
-		p.Override = true
+		p.Override, p.Source = true, o.Sources[name]
 		r.plugins[name] = []Plugin{*p}
 	}
 	for _, d := range builtins {
@@ -274,6 +277,9 @@ func (r *Registry) unknown(name string) error {
 		installed = append(installed, n+" "+versionsOf(r.plugins[n]))
 	}
 	what := fmt.Sprintf("there is no plugin %q: installed are %s, and in this binary %s; looked %s", name, cmp.Or(strings.Join(installed, "; "), "none"), cmp.Or(strings.Join(builtin, ", "), "none"), strings.Join(r.looked, ", "))
+	if locked := r.options.Lock.versions(name); len(locked) > 0 {
+		what = fmt.Sprintf("there is no plugin %q, of which %s locks %s; looked %s", name, r.options.Lock.File, strings.Join(locked, " and "), strings.Join(r.looked, ", "))
+	}
 	do := fmt.Sprintf("install it: asterism plugin install ARCHIVE; or point to its folder: --plugin %s=FOLDER", name)
 	if near := fault.Nearest(name, names); near != "" {
 		do = fmt.Sprintf("did you mean %q? Otherwise %s", near, do)

@@ -206,7 +206,7 @@ func TestOverrideComesFirst(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	_, err = registry.Open(nil, "self", registry.Options{Overrides: map[string]string{"acme": folder}})
-	contains(t, err, fault.Plugin, `describes the plugin "sky", not "acme"`, "plugin.json")
+	contains(t, err, fault.Config, `holds the plugin "sky", not "acme"`, "write --plugin sky=")
 	_, err = registry.Open(nil, "self", registry.Options{Overrides: map[string]string{"acme": t.TempDir()}})
 	contains(t, err, fault.Config, "there is no ", "plugin.json", "describe")
 }

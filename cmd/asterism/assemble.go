@@ -211,7 +211,7 @@ func newHost(r *registry.Registry, progress *run.Progress, threads int) (*plugin
 		if err != nil {
 			return plugin.Spec{}, err
 		}
-		spec := plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}
+		spec := plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Source: p.Source, Manifest: p.Manifest}
 		if threads > 0 {
 			spec.Env = append(spec.Env, fmt.Sprintf("GOMAXPROCS=%d", threads), fmt.Sprintf("OMP_NUM_THREADS=%d", threads))
 		}

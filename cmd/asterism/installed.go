@@ -113,6 +113,7 @@ func (a *app) open(project string, o registry.Options) (*registry.Registry, erro
 	if o.Overrides, err = a.overridden(); err != nil {
 		return nil, err
 	}
+	o.Sources = a.overrides.built
 	r, err := registry.Open(manifests, self, o)
 	if err != nil {
 		return nil, err

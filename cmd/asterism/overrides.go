@@ -21,6 +21,7 @@ import (
 type overrides struct {
 	given []string          // NAME=DIR
 	ready map[string]string // name → folder with a plugin.json; nil until they are made ready
+	built map[string]string // name → author's folder, of those that were built
 	said  bool
 }
 
@@ -47,6 +48,10 @@ func (a *app) overridden() (map[string]string, error) {
 			return nil, err
 		}
 		ready[name] = p.Dir
+		if a.overrides.built == nil {
+			a.overrides.built = map[string]string{}
+		}
+		a.overrides.built[name] = dir
 	}
 	a.overrides.ready = ready
 	return ready, nil

@@ -58,7 +58,7 @@ in three bands do; columns ({ebv: [0.1, 0.2]}) and statistics that an augmentati
 				return err
 			}
 			defer remove()
-			o.Spec = plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Manifest: p.Manifest}
+			o.Spec = plugin.Spec{Name: p.Name, Version: p.Version, Command: p.Command, Dir: p.Dir, Source: from, Manifest: p.Manifest}
 			o.Work = from
 			if cases == "" && from != "" {
 				cases = filepath.Join(from, "conformance.cue")

@@ -21,6 +21,7 @@ type Spec struct {
 	Command  []string              // the executable and its arguments
 	Env      []string              // NAME=value, over the short list of the host's variables that every plugin gets
 	Dir      string                // the plugin's own folder, which it finds in ASTERISM_PLUGIN_DIR; it works in the host's, where paths of experiments begin
+	Source   string                // its author's folder, where Dir was built of one for the moment: what it writes of its files is told of those there
 	Manifest *protocol.Description // what the installed plugin says of itself; its own answer must equal it
 }
 

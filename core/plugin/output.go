@@ -22,8 +22,9 @@ const (
 // output is what one plugin writes, line by line: kept for faults, and passed on to the host's log. It takes any bytes;
 // nothing in them is interpreted.
 type output struct {
-	name string
-	to   *sink // of all plugins
+	name  string
+	to    *sink             // of all plugins
+	names *strings.Replacer // from the folder that it is started from to its author's
 
 	mu     sync.Mutex
 	log    *os.File          // once there is a folder for logs and something to write
@@ -48,9 +49,16 @@ func (s *sink) folder() string {
 	return s.dir
 }
 
-func newOutput(name string, to *sink) *output { return &output{name: name, to: to} }
+func newOutput(spec Spec, to *sink) *output {
+	o := &output{name: spec.Name, to: to, names: strings.NewReplacer()}
+	if spec.Source != "" && spec.Dir != "" {
+		o.names = strings.NewReplacer(spec.Dir, spec.Source)
+	}
+	return o
+}
 
 func (o *output) add(line string) {
+	line = o.names.Replace(line)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lines[o.count%keptLines] = line
@@ -120,7 +128,7 @@ func (o *output) trace(stack string) string {
 	}
 	var told strings.Builder
 	for i, line := range strings.Split(strings.TrimRight(stack, "\n"), "\n") {
-		line = clean([]byte(line))
+		line = o.names.Replace(clean([]byte(line)))
 		o.add(line)
 		if i < toldLines {
 			told.WriteString(line + "\n")

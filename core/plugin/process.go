@@ -198,7 +198,7 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 	if least := h.options.Patience.Least; least > 0 {
 		channel.Patience = min(channel.Patience, least)
 	}
-	p := &process{spec: spec, channel: channel, output: newOutput(spec.Name, &h.log)}
+	p := &process{spec: spec, channel: channel, output: newOutput(spec, &h.log)}
 	c := &child{output: p.output, exited: make(chan struct{})}
 	c.ready, c.tell = io.Pipe()
 	c.cmd = exec.Command(program(spec.Command[0]), spec.Command[1:]...)
