@@ -174,11 +174,11 @@ func TestGradientsAreDifferences(t *testing.T) {
 		var before []sdk.Tensor
 		stateful, remembers := l.(sdk.Stateful)
 		if remembers {
-			before = cloned(stateful.(sdk.Stateful).State())
+			before = cloned(stateful.State())
 		}
 		at := func() (*sdk.Step, float64) {
 			if remembers {
-				if err := stateful.(sdk.Stateful).SetState(before); err != nil {
+				if err := stateful.SetState(before); err != nil {
 					t.Fatal(err)
 				}
 			}
