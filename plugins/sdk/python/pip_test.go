@@ -11,7 +11,7 @@ import (
 // TestPip installs the package as pip does, without a network, and runs a plugin with it that lies elsewhere.
 func TestPip(t *testing.T) {
 	need(t)
-	if out, err := exec.Command(interpreter, "-c", "import pip, setuptools, wheel").CombinedOutput(); err != nil {
+	if out, err := exec.Command(interpreter, "-c", "import setuptools, pip, wheel").CombinedOutput(); err != nil {
 		if os.Getenv("ASTERISM_REQUIRE") != "" {
 			t.Fatalf("ASTERISM_REQUIRE is set, and Python has not all of pip, setuptools, wheel: %s", out)
 		}
