@@ -217,7 +217,9 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 		SyncStdout:       &lineWriter{output: p.output},
 		SyncStderr:       &lineWriter{output: p.output},
 		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(protocol.MaxMessage), grpc.MaxCallSendMsgSize(protocol.MaxMessage))},
+			grpc.MaxCallRecvMsgSize(protocol.MaxMessage), grpc.MaxCallSendMsgSize(protocol.MaxMessage)),
+			// Windows of a fixed size: otherwise gRPC measures the connection with a ping for each message.
+			grpc.WithInitialWindowSize(protocol.MaxMessage), grpc.WithInitialConnWindowSize(protocol.MaxMessage)},
 		RunnerFunc: func(_ hclog.Logger, wanted *exec.Cmd, _ string) (runner.Runner, error) {
 			c.cmd.Env = append(environment(spec.Env), wanted.Env...)
 			c.cmd.Env = append(c.cmd.Env, protocol.ChannelEnv+"=3", protocol.DirEnv+"="+spec.Dir)

@@ -110,6 +110,7 @@ func Serve(p Plugin) {
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: stderr}),
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(o, grpc.MaxRecvMsgSize(protocol.MaxMessage), grpc.MaxSendMsgSize(protocol.MaxMessage),
+				grpc.InitialWindowSize(protocol.MaxMessage), grpc.InitialConnWindowSize(protocol.MaxMessage), // fixed: see the host
 				grpc.UnaryInterceptor(s.guard))...)
 		},
 	})
