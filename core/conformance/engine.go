@@ -337,13 +337,18 @@ func trainingStep(t *trial) error {
 	return nil
 }
 
+// wholeNetwork compiles whole for training.
+func (t *trial) wholeNetwork(h *home, batch int) (engine.Network, error) {
+	e, err := t.engine(h)
+	if err != nil {
+		return nil, err
+	}
+	return e.Compile(whole(), engine.Options{Batch: batch, Seed: 5})
+}
+
 // arrays writes a state and reads it.
 func arrays(t *trial) error {
-	e, err := t.engine(t.shared())
-	if err != nil {
-		return err
-	}
-	n, err := e.Compile(whole(), engine.Options{Batch: 4, Seed: 5})
+	n, err := t.wholeNetwork(t.shared(), 4)
 	if err != nil {
 		return err
 	}
@@ -386,11 +391,7 @@ func arrays(t *trial) error {
 
 // stepNotFinite makes a gradient overflow.
 func stepNotFinite(t *trial) error {
-	e, err := t.engine(t.shared())
-	if err != nil {
-		return err
-	}
-	n, err := e.Compile(whole(), engine.Options{Batch: 4, Seed: 5})
+	n, err := t.wholeNetwork(t.shared(), 4)
 	if err != nil {
 		return err
 	}
@@ -520,11 +521,7 @@ func noSuchPrecision(t *trial) error {
 
 // engineBatches trains on.
 func engineBatches(t *trial, h *home) (func(i int) error, int64, error) {
-	e, err := t.engine(h)
-	if err != nil {
-		return nil, 0, err
-	}
-	n, err := e.Compile(whole(), engine.Options{Batch: 16, Seed: 5})
+	n, err := t.wholeNetwork(h, 16)
 	if err != nil {
 		return nil, 0, err
 	}
