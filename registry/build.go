@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/asterism-ssl/asterism/core/fault"
+	"github.com/asterism-ssl/asterism/core/protocol"
 )
 
 // describing bounds how long a plugin may take to describe itself: an interpreter may have much to import.
@@ -157,10 +158,10 @@ type description struct {
 func describe(ctx context.Context, source, in string, command []string, advice string) (*description, error) {
 	ctx, cancel := context.WithTimeout(ctx, describing)
 	defer cancel()
-	c := exec.CommandContext(ctx, command[0], append(command[1:], "describe")...)
+	c := exec.CommandContext(ctx, protocol.Executable(command[0]), append(command[1:], "describe")...)
 	var out, said bytes.Buffer
 	c.Dir, c.Stdout, c.Stderr, c.WaitDelay = in, &out, &said, time.Second
-	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	c.Env = protocol.Environment(nil) // as in a run: whoever installs a plugin does not give it more than that
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	if err := c.Run(); err != nil {

@@ -147,6 +147,24 @@ func TestBuildPython(t *testing.T) {
 	}
 }
 
+// A plugin that is asked to describe itself sees as little of the user's environment as in a run.
+func TestDescribingSeesWhatRunsSee(t *testing.T) {
+	t.Setenv("SECRET_TOKEN", "hush")
+	t.Setenv("OMP_NUM_THREADS", "3")
+	source := goSource()
+	source["main.go"] = strings.Replace(source["main.go"], "func main() {", "func main() {\n\tif os.Getenv(\"SECRET_TOKEN\") != \"\" || os.Getenv(\"OMP_NUM_THREADS\") != \"3\" {\n\t\tpanic(os.Environ())\n\t}", 1)
+	if _, err := build(t, folder(t, source)); err != nil {
+		t.Error(err)
+	}
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3 here")
+	}
+	const text = "import os, asterism_plugin\nassert 'SECRET_TOKEN' not in os.environ and os.environ['OMP_NUM_THREADS'] == '3', os.environ\nprint(asterism_plugin.TEXT)\n"
+	if _, err := build(t, folder(t, map[string]string{"plugin.py": text})); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatCannotBeBuilt(t *testing.T) {
 	with := func(name, text string) map[string]string {
 		all := goSource()

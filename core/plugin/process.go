@@ -201,7 +201,7 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 	p := &process{spec: spec, channel: channel, output: newOutput(spec, &h.log)}
 	c := &child{output: p.output, exited: make(chan struct{})}
 	c.ready, c.tell = io.Pipe()
-	c.cmd = exec.Command(program(spec.Command[0]), spec.Command[1:]...)
+	c.cmd = exec.Command(protocol.Executable(spec.Command[0]), spec.Command[1:]...)
 	c.cmd.Dir = h.options.Work
 	c.cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -221,7 +221,7 @@ func (h *Host) start(ctx context.Context, spec Spec) (*process, error) {
 			// Windows of a fixed size: otherwise gRPC measures the connection with a ping for each message.
 			grpc.WithInitialWindowSize(protocol.MaxMessage), grpc.WithInitialConnWindowSize(protocol.MaxMessage)},
 		RunnerFunc: func(_ hclog.Logger, wanted *exec.Cmd, _ string) (runner.Runner, error) {
-			c.cmd.Env = append(environment(spec.Env), wanted.Env...)
+			c.cmd.Env = append(protocol.Environment(spec.Env), wanted.Env...)
 			c.cmd.Env = append(c.cmd.Env, protocol.ChannelEnv+"=3", protocol.DirEnv+"="+spec.Dir)
 			return c, nil
 		},

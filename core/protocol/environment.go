@@ -1,4 +1,4 @@
-package plugin
+package protocol
 
 import (
 	"os"
@@ -22,8 +22,8 @@ var passed = []string{
 // searched names the variables that list the folders in which code is looked for.
 var searched = []string{"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 
-// environment gives what a plugin sees: the host's variables that are passed, and over them the plugin's own.
-func environment(own []string) []string {
+// Environment gives what a plugin sees: the host's variables that are passed, and over them the plugin's own.
+func Environment(own []string) []string {
 	env := []string{"PYTHONDONTWRITEBYTECODE=1"} // into the plugin's own folder, whose digest would change
 	for _, v := range os.Environ() {
 		name, value, _ := strings.Cut(v, "=")
@@ -56,9 +56,9 @@ func fixed(list string) string {
 	return strings.Join(folders, string(filepath.ListSeparator))
 }
 
-// program finds the executable that a bare name means, in the folders of PATH that plugins see. Where there is none the
+// Executable finds the executable that a bare name means, in the folders of PATH that plugins see. Where there is none the
 // name stays what it is, for the system to say so.
-func program(name string) string {
+func Executable(name string) string {
 	if filepath.Base(name) != name {
 		return name
 	}
