@@ -166,11 +166,11 @@ func (a *app) flow(c *cobra.Command, file string, f *experimentFlags) (fl *flow.
 			}
 			return digest
 		},
-		Plugins: func(components []string) map[string]string {
+		Plugins: func(plugins []string) map[string]string {
 			versions := map[string]string{}
-			for _, c := range components {
-				if p, _, err := r.Component(c); err == nil {
-					versions[p.Name] = p.Version
+			for _, name := range plugins {
+				if p, err := r.Plugin(name); err == nil {
+					versions[name] = p.Version
 				}
 			}
 			return versions

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,7 +125,7 @@ func (f *Flow) begin() error {
 		Command: os.Args, Folder: folder, Name: f.x.Name, ID: filepath.Base(f.dir.Path), Experiment: f.x.File, Status: run.Running,
 		Started: time.Now().UTC().Truncate(time.Second), Version: f.Version, Binary: f.binaryDigest(),
 		Machine: run.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Threads: f.threads(), Engine: f.computes().String()},
-		Plugins: f.Plugins(f.componentNames()),
+		Plugins: f.Plugins(f.pluginNames()),
 	}
 	if f.Lock != nil {
 		if f.dir.Manifest.Digests, err = f.Lock(f.dir.Path); err != nil {
@@ -365,29 +366,12 @@ func (f *Flow) computes() run.Computed {
 	return run.Computed{Engine: f.Engine.Name(), Revision: f.Engine.Revision(), Kernels: f.Engine.Describe()}
 }
 
-// componentNames lists every component that the experiment names.
-func (f *Flow) componentNames() []string {
+// pluginNames lists the plugins of all components that the experiment names.
+func (f *Flow) pluginNames() []string {
 	var names []string
-	add := func(cs ...experiment.Component) {
-		for _, c := range cs {
-			names = append(names, c.Name)
-		}
-	}
-	add(f.x.Data.Sources...)
-	for _, v := range f.x.Views {
-		add(v...)
-	}
-	add(f.x.Encoder, f.x.Train.Objective)
-	if f.x.Engine != nil {
-		add(*f.x.Engine)
-	}
-	if m := f.x.Train.Monitor; m != nil {
-		add(*m)
-	}
-	for _, t := range f.x.Tasks {
-		add(t.Component)
-		if t.Finetune != nil {
-			add(t.Finetune.Objective)
+	for _, c := range f.x.Components() {
+		if !slices.Contains(names, c.Plugin) {
+			names = append(names, c.Plugin)
 		}
 	}
 	return names

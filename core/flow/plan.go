@@ -48,6 +48,7 @@ func (f *Flow) Plan(ctx context.Context) (*run.Plan, error) {
 		return f.plan.public, nil
 	}
 	p := &resolved{statistics: map[string]bool{}, slotBytes: map[string]int64{}, heads: map[string]*model.Graph{}, finetune: map[string]*protocol.Program{}, public: &run.Plan{Name: f.x.Name, Objective: f.x.Train.Objective.Name, Epochs: f.x.Train.Epochs}}
+	f.Host.Start(ctx, f.pluginNames()...)
 	p.engine = f.startEngine(ctx)
 	for _, step := range []func(context.Context, *resolved) error{f.planSources, f.planViews, f.planEncoder, f.planEngine, f.planObjective, f.planMonitor, f.planTasks} {
 		if err := step(ctx, p); err != nil {

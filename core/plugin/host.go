@@ -48,9 +48,10 @@ type Host struct {
 	resolve func(plugin string) (Spec, error)
 	options Options
 	log     sink
+	life    context.Context // until Close
+	end     context.CancelFunc
 
 	mu        sync.Mutex
-	closed    bool
 	sockets   *sockets
 	processes map[string]*starting
 	links     map[string]*augmentation // configured and planned augmentations, by content
@@ -73,13 +74,15 @@ func (h *Host) KeepLogs(dir string) {
 
 // NewHost makes a host that asks resolve how to start a plugin by its name.
 func NewHost(resolve func(plugin string) (Spec, error), o Options) *Host {
-	return &Host{resolve: resolve, options: o, log: sink{w: o.Log}, processes: map[string]*starting{}, links: map[string]*augmentation{}}
+	h := &Host{resolve: resolve, options: o, log: sink{w: o.Log}, processes: map[string]*starting{}, links: map[string]*augmentation{}}
+	h.life, h.end = context.WithCancel(context.Background())
+	return h
 }
 
 // Close ends every plugin with all its children and removes the sockets. Calls in flight fail.
 func (h *Host) Close() error {
 	h.mu.Lock()
-	h.closed = true
+	h.end() // those on their way up are not waited for
 	processes := h.processes
 	h.processes = map[string]*starting{}
 	h.mu.Unlock()
@@ -128,7 +131,7 @@ var errClosed = &fault.Error{Kind: fault.Internal, What: "the plugin host is clo
 func (h *Host) socketDir() (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if h.life.Err() != nil {
 		return "", errClosed
 	}
 	if h.sockets == nil {
@@ -141,39 +144,68 @@ func (h *Host) socketDir() (string, error) {
 	return h.sockets.dir, nil
 }
 
+// Start has plugins come up side by side, while other things are done. What goes wrong is told to the first call that needs
+// the plugin.
+func (h *Host) Start(ctx context.Context, plugins ...string) {
+	for _, name := range plugins {
+		if s, mine, err := h.claim(name); err == nil && mine {
+			go h.bring(ctx, name, s)
+		}
+	}
+}
+
+// claim gives a plugin that is up or on its way, or leaves it to the caller to bring it.
+func (h *Host) claim(name string) (s *starting, mine bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.life.Err() != nil {
+		return nil, false, errClosed
+	}
+	s = h.processes[name]
+	if mine = s == nil; mine {
+		s = &starting{done: make(chan struct{})}
+		h.processes[name] = s
+	}
+	return s, mine, nil
+}
+
+func (h *Host) bring(ctx context.Context, name string, s *starting) {
+	defer close(s.done)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)()
+	s.p, s.err = h.launch(ctx, name)
+}
+
+// forget lets the next call try again.
+func (h *Host) forget(name string, s *starting) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.processes[name] == s {
+		delete(h.processes, name)
+	}
+}
+
 // process gives the running plugin of a component, and starts it if it is not up yet.
 func (h *Host) process(ctx context.Context, r Ref) (*supervisor, error) {
 	name, _, _ := strings.Cut(r.Name, ".")
 	for {
-		h.mu.Lock()
-		if h.closed {
-			h.mu.Unlock()
-			return nil, errClosed
+		s, mine, err := h.claim(name)
+		if err != nil {
+			return nil, err
 		}
-		s := h.processes[name]
-		mine := s == nil
 		if mine {
-			s = &starting{done: make(chan struct{})}
-			h.processes[name] = s
-		}
-		h.mu.Unlock()
-		if mine {
-			s.p, s.err = h.launch(ctx, name)
-			if s.err != nil { // the next call tries again
-				h.mu.Lock()
-				if h.processes[name] == s {
-					delete(h.processes, name)
-				}
-				h.mu.Unlock()
-			}
-			close(s.done)
+			h.bring(ctx, name, s)
 		} else {
 			select {
 			case <-s.done:
 			case <-ctx.Done():
 				return nil, located(r, &fault.Error{Kind: fault.Cancelled, What: "interrupted while the plugin was starting", Err: ctx.Err()})
 			}
-			if s.err != nil && fault.KindOf(s.err) == fault.Cancelled && ctx.Err() == nil {
+		}
+		if s.err != nil {
+			h.forget(name, s)
+			if !mine && fault.KindOf(s.err) == fault.Cancelled && ctx.Err() == nil {
 				continue // another caller was interrupted, not we
 			}
 		}
