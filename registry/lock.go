@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -207,7 +208,7 @@ func ReadLock(file string) (*Lock, error) {
 // ParseLock reads the text of a lock. It is plain data, and nothing in it is computed.
 func ParseLock(file string, text []byte) (*Lock, error) {
 	l := &Lock{File: file, Plugins: map[string]map[string]*Locked{}}
-	odd := func(at token.Pos, format string, a ...any) error {
+	odd := func(at token.Pos, format string, a ...any) *fault.Error {
 		where := file
 		if at.IsValid() {
 			where = fmt.Sprintf("%s:%d:%d", file, at.Line(), at.Column())
@@ -223,11 +224,18 @@ func ParseLock(file string, text []byte) (*Lock, error) {
 		message, a := e.Msg()
 		return nil, odd(e.Position(), "it is not CUE: "+message, a...)
 	}
-	top := &lockReader{odd: odd}
+	top, formatted := &lockReader{odd: odd}, false
 	for name, x := range top.fields(&ast.StructLit{Elts: f.Decls}) {
 		switch name {
 		case "format":
-			if n := top.number(x); top.err == nil && n != lockFormat {
+			formatted = true
+			switch n := top.number(x); {
+			case top.err != nil:
+			case n > lockFormat:
+				newer := odd(x.Pos(), "it is of format %d, which a newer Asterism has written, and this one reads format %d", n, lockFormat)
+				newer.Do = "use an Asterism as new as the one that locked, or remove the file and lock anew: asterism plugin lock"
+				return nil, newer
+			case n < lockFormat:
 				top.fail(x, "it is of format %d, and this Asterism reads format %d", n, lockFormat)
 			}
 		case "plugins":
@@ -245,11 +253,11 @@ func ParseLock(file string, text []byte) (*Lock, error) {
 			top.fail(x, "there is no field %q", name)
 		}
 	}
-	if top.err == nil && top.formats != 1 {
-		return nil, odd(token.NoPos, "it does not say its format")
-	}
 	if top.err != nil {
 		return nil, top.err
+	}
+	if !formatted {
+		return nil, odd(token.NoPos, "it does not say its format")
 	}
 	return l, nil
 }
@@ -262,9 +270,8 @@ var (
 
 // lockReader reads literals and keeps the first thing that is wrong.
 type lockReader struct {
-	odd     func(at token.Pos, format string, a ...any) error
-	err     error
-	formats int
+	odd func(at token.Pos, format string, a ...any) *fault.Error
+	err error
 }
 
 func (r *lockReader) fail(at ast.Node, format string, a ...any) {
@@ -317,7 +324,7 @@ func (r *lockReader) locked(x ast.Expr) *Locked {
 }
 
 // fields goes over the fields of a struct, each given once.
-func (r *lockReader) fields(x ast.Expr) func(func(string, ast.Expr) bool) {
+func (r *lockReader) fields(x ast.Expr) iter.Seq2[string, ast.Expr] {
 	return func(yield func(string, ast.Expr) bool) {
 		s, ok := x.(*ast.StructLit)
 		if !ok {
@@ -344,9 +351,6 @@ func (r *lockReader) fields(x ast.Expr) func(func(string, ast.Expr) bool) {
 				return
 			}
 			seen[name] = true
-			if name == "format" {
-				r.formats++
-			}
 			if !yield(name, f.Value) || r.err != nil {
 				return
 			}

@@ -53,10 +53,26 @@ func TestLockIsReadAndWritten(t *testing.T) {
 	}
 }
 
+// A plugin, and a component, may have the name of a field of the file.
+func TestLockOfPluginCalledFormat(t *testing.T) {
+	text := strings.NewReplacer("for:", "format:", "if:", "format:").Replace(goodLock)
+	l, err := registry.ParseLock("x", []byte(text))
+	if err != nil || l.Plugins["format"]["0.1.0-rc.1"].Components["format"].Kind != "task" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	_, err = registry.ParseLock("x", []byte(strings.Replace(text, "format: 1\n", "", 1)))
+	contains(t, err, fault.Config, "does not say its format")
+}
+
+func TestLockOfNewerAsterism(t *testing.T) {
+	_, err := registry.ParseLock("x", []byte(strings.Replace(goodLock, "format: 1", "format: 2", 1)))
+	contains(t, err, fault.Config, "x:4:9: this lock cannot be used: it is of format 2, which a newer Asterism has written, and this one reads format 1", "use an Asterism as new as the one that locked")
+}
+
 func TestLocksThatCannotBeUsed(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, says string }{
 		"syntax":      {"format: 1", "format: {", "x:20:3: this lock cannot be used: it is not CUE"},
-		"format":      {"format: 1", "format: 2", "x:4:9: this lock cannot be used: it is of format 2"},
+		"format":      {"format: 1", "format: 0", "x:4:9: this lock cannot be used: it is of format 0"},
 		"no format":   {"format: 1", "", "does not say its format"},
 		"field":       {"plugins:", "plugin:", `there is no field "plugin"`},
 		"twice":       {"format: 1", "format: 1\nformat: 1", `"format" is given twice`},
