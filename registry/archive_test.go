@@ -133,8 +133,8 @@ func TestPackedIsInstalled(t *testing.T) {
 	if out, err := exec.Command(filepath.Join(q.Dir, "acme"), "describe").Output(); err != nil || string(out) != described {
 		t.Errorf("what is installed says %s (%v)", out, err)
 	}
-	if err := registry.Verify(q.Plugin, s.Trusted); err != nil {
-		t.Error(err)
+	if digest, err := registry.Verify(q.Plugin, s.Trusted); err != nil || digest != p.Digest {
+		t.Errorf("verified as %s (%v), not as %s", digest, err, p.Digest)
 	}
 	// GNU tar reads it, and what GNU tar makes of it is an archive as well.
 	out := t.TempDir()
@@ -242,7 +242,7 @@ func TestVerifyNamesEachFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := func(name string) string { return filepath.Join(p.Dir, name) }
-	if err := registry.Verify(p.Plugin, s.Trusted); err != nil {
+	if _, err := registry.Verify(p.Plugin, s.Trusted); err != nil {
 		t.Fatal(err)
 	}
 	keep, err := os.ReadFile(in("SHA256SUMS"))
@@ -263,7 +263,7 @@ func TestVerifyNamesEachFile(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", in("link")); err != nil {
 		t.Fatal(err)
 	}
-	err = registry.Verify(p.Plugin, s.Trusted)
+	_, err = registry.Verify(p.Plugin, s.Trusted)
 	contains(t, err, fault.Plugin, in("table.txt")+": is not what it was", in("more.txt")+": is surplus", in("__pycache__/x.pyc")+": is surplus", in("schema/blur.cue")+": is missing", in("link")+": is not a plain file", "--force")
 	// A list of sums that was made to fit is seen as well.
 	if _, err := s.Install(t.Context(), archived(t, whole(), ""), true); err != nil {
@@ -275,7 +275,8 @@ func TestVerifyNamesEachFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	contains(t, registry.Verify(p.Plugin, s.Trusted), fault.Plugin, "you have not installed this acme 2.1.0", "agree with its SHA256SUMS")
+	_, err = registry.Verify(p.Plugin, s.Trusted)
+	contains(t, err, fault.Plugin, "you have not installed this acme 2.1.0", "agree with its SHA256SUMS")
 }
 
 // Several installations at once leave one plugin, whole, and an installation that is killed leaves nothing.

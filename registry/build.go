@@ -76,11 +76,8 @@ func build(ctx context.Context, dir, into string, python fs.FS) (*Plugin, error)
 	if err != nil {
 		return nil, err
 	}
-	p, err := read(into)
+	p, err := releasable(into)
 	if err != nil {
-		return nil, err
-	}
-	if err := p.releasable(); err != nil {
 		return nil, err
 	}
 	if err := complete(p); err != nil {
@@ -97,7 +94,6 @@ func buildGo(ctx context.Context, dir, into string) error {
 		return unwritable(os.TempDir(), err)
 	}
 	defer os.RemoveAll(room)
-	platform := runtime.GOOS + "/" + runtime.GOARCH
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", room+string(filepath.Separator), ".")
 	c.Dir = dir
 	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
@@ -121,9 +117,9 @@ func buildGo(ctx context.Context, dir, into string) error {
 		return err
 	}
 	if err := copyFile(program, filepath.Join(into, description.name), 0o777); err != nil {
-		return unwritable(into, err)
+		return err
 	}
-	return description.write(into, []string{"./" + description.name}, platform)
+	return description.write(into, []string{"./" + description.name}, platform())
 }
 
 // pythonSDK is the package that Python plugins import.

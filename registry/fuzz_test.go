@@ -30,7 +30,7 @@ func FuzzArchive(f *testing.F) {
 		}
 		p, err := s.Install(t.Context(), archive, false)
 		if err == nil {
-			if err := registry.Verify(p.Plugin, s.Trusted); err != nil {
+			if _, err := registry.Verify(p.Plugin, s.Trusted); err != nil {
 				t.Errorf("installed, and not as it should be: %v", err)
 			}
 		}

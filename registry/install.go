@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (s *Store) Install(ctx context.Context, from string, force bool) (*Installe
 		done.Already = true
 		return done, trust(s.Trusted, done.Plugin)
 	case !force:
-		return nil, &fault.Error{Kind: fault.Config, Plugin: p.Name, What: fmt.Sprintf("another %s %s is installed in %s: its digest is %s, that of %s is %s", p.Name, p.Version, done.Dir, shownDigest(there), from, p.Digest),
+		return nil, &fault.Error{Kind: fault.Config, Plugin: p.Name, What: fmt.Sprintf("another %s %s is installed in %s: its digest is %s, that of %s is %s", p.Name, p.Version, done.Dir, cmp.Or(there, "not to be had"), from, p.Digest),
 			Do: "a version does not change once it is given to others: ask for a new one; --force takes this one instead"}
 	default:
 		done.Instead = true
@@ -91,13 +92,6 @@ func (s *Store) Install(ctx context.Context, from string, force bool) (*Installe
 		return nil, unwritable(done.Dir, err)
 	}
 	return done, syncFolder(filepath.Dir(done.Dir))
-}
-
-func shownDigest(digest string) string {
-	if digest == "" {
-		return "not to be had"
-	}
-	return digest
 }
 
 // prepare makes a plugin ready aside, and checks it.
@@ -165,11 +159,8 @@ func open(archive, into string) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := read(into)
+	p, err := releasable(into)
 	if err != nil {
-		return nil, err
-	}
-	if err := p.releasable(); err != nil {
 		return nil, err
 	}
 	for _, c := range p.Manifest.Components {
@@ -293,26 +284,26 @@ func (s *Store) Remove(ctx context.Context, name, version string) (string, error
 	return version, nil
 }
 
-// Verify says which files of an installed plugin are not as they were when it was installed. Its error is one fault for
-// each.
-func Verify(p Plugin, trusted string) error {
+// Verify says which files of an installed plugin are not as they were when it was installed, with one fault for each. Of
+// one that is as it was it gives the digest.
+func Verify(p Plugin, trusted string) (digest string, err error) {
 	do := fmt.Sprintf("install it again: asterism plugin install ARCHIVE --force%s", map[bool]string{true: " --project"}[p.Project])
 	wrong, err := changed(p.Dir)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if len(wrong) > 0 {
-		return differing(p.Dir, wrong, do)
-	}
-	recorded, err := recordedDigests(trusted, p.Name, p.Version)
-	if err != nil {
-		return err
+	if err := differing(p.Dir, wrong, do); err != nil {
+		return "", err
 	}
 	if p.Digest, err = digestOf(p.Dir, p.Name); err != nil {
-		return err
+		return "", err
 	}
-	if !slices.Contains(recorded, p.Digest) {
-		return &fault.Error{Kind: fault.Plugin, Where: p.Dir, What: fmt.Sprintf("you have not installed this %s %s: its files agree with its %s, and its digest %s is not among those that you have installed", p.Name, p.Version, sumsFile, p.Digest), Do: do}
+	known, err := trusts(trusted, p)
+	if err != nil {
+		return "", err
 	}
-	return nil
+	if !known {
+		return "", &fault.Error{Kind: fault.Plugin, Where: p.Dir, What: fmt.Sprintf("you have not installed this %s %s: its files agree with its %s, and its digest %s is not among those that you have installed", p.Name, p.Version, sumsFile, p.Digest), Do: do}
+	}
+	return p.Digest, nil
 }

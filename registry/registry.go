@@ -38,7 +38,7 @@ type Plugin struct {
 	Override bool   // taken from a folder that the user named for this run
 	Source   string // the author's folder that an override was built of
 	Project  bool   // from a project's folder
-	Digest   string // of the folder, "h1:…"; of one that is about to be started, otherwise empty
+	Digest   string // of the folder, "h1:…"; of what is made ready, installed or about to be started, otherwise empty
 	Manifest *protocol.Description
 }
 
@@ -330,7 +330,7 @@ func (r *Registry) Start(name string) (Plugin, error) {
 	if err != nil || p.Builtin {
 		return p, err
 	}
-	if p.Digest, err = r.digest(p); err != nil || p.Override {
+	if p.Digest, err = r.Digest(p); err != nil || p.Override {
 		return p, err
 	}
 	if err := r.same(p); err != nil {
@@ -355,10 +355,6 @@ func (r *Registry) Digest(p Plugin) (string, error) {
 	if p.Builtin {
 		return "", nil
 	}
-	return r.digest(p)
-}
-
-func (r *Registry) digest(p Plugin) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if d, ok := r.digests[p.Dir]; ok {

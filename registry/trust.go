@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/asterism-ssl/asterism/core/fault"
@@ -16,31 +17,16 @@ import (
 
 // trusts says whether a plugin is recorded with its digest.
 func trusts(file string, p Plugin) (bool, error) {
-	recorded, err := recordedDigests(file, p.Name, p.Version)
-	if err != nil {
-		return false, err
+	text, err := readPlain(file, maxText)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, &fault.Error{Kind: fault.Resource, What: "the record of what you have installed cannot be read", Err: err}
 	}
-	for _, digest := range recorded {
-		if digest == p.Digest {
+	for line := range strings.Lines(string(text)) {
+		if slices.Equal(strings.Fields(line), []string{p.Digest, p.Name, p.Version}) {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-// recordedDigests gives those with which one version of a plugin was installed.
-func recordedDigests(file, name, version string) ([]string, error) {
-	text, err := readPlain(file, maxText)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault.Error{Kind: fault.Resource, What: "the record of what you have installed cannot be read", Err: err}
-	}
-	var digests []string
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[1] == name && f[2] == version {
-			digests = append(digests, f[0])
-		}
-	}
-	return digests, nil
 }
 
 // trust records a plugin.

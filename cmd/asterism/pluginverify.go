@@ -47,13 +47,10 @@ then the exit status is 4. Nothing is started.`,
 				if p.Builtin || p.Override || name != "" && p.Name != name || version != "" && p.Version != version {
 					continue
 				}
-				if err := registry.Verify(p, s.Trusted); err != nil {
+				digest, err := registry.Verify(p, s.Trusted)
+				if err != nil {
 					wrong = append(wrong, fault.All(err)...)
 					continue
-				}
-				digest, err := r.Digest(p)
-				if err != nil {
-					return err
 				}
 				verified = append(verified, map[string]any{"name": p.Name, "version": p.Version, "dir": p.Dir, "digest": digest})
 			}
