@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -209,21 +210,25 @@ func (d *description) write(into string, command []string, platform string) erro
 
 // Which files of an author's folder belong to a plugin.
 
-func hidden(e fs.DirEntry) bool {
-	return strings.HasPrefix(e.Name(), ".") || e.Name() == "__pycache__" || strings.HasSuffix(e.Name(), ".pyc")
+// hidden says whether a file or folder is left out of every plugin: hidden ones, and what Python caches.
+func hidden(name string) bool {
+	return strings.HasPrefix(name, ".") || name == "__pycache__" || strings.HasSuffix(name, ".pyc")
 }
 
-func ready(_ string, e fs.DirEntry) bool { return !hidden(e) }
+// staysBehind says so of a path.
+func staysBehind(path string) bool { return slices.ContainsFunc(strings.Split(path, "/"), hidden) }
+
+func ready(_ string, e fs.DirEntry) bool { return !hidden(e.Name()) }
 
 func toldOf(path string, e fs.DirEntry) bool {
 	name := e.Name()
-	return !hidden(e) && !strings.Contains(path, "/") && !e.IsDir() && (strings.HasPrefix(name, "README") || strings.HasPrefix(name, "LICENSE") || strings.HasSuffix(name, ".cue"))
+	return !hidden(name) && !strings.Contains(path, "/") && !e.IsDir() && (strings.HasPrefix(name, "README") || strings.HasPrefix(name, "LICENSE") || strings.HasSuffix(name, ".cue"))
 }
 
 func pythonSource(_ string, e fs.DirEntry) bool {
 	name := e.Name()
 	if e.IsDir() {
-		return !hidden(e) && name != "tests" && name != "testdata" && !strings.HasSuffix(name, ".egg-info")
+		return !hidden(name) && name != "tests" && name != "testdata" && !strings.HasSuffix(name, ".egg-info")
 	}
-	return !hidden(e) && !strings.HasPrefix(name, "test_") && !strings.HasSuffix(name, "_test.py")
+	return !hidden(name) && !strings.HasPrefix(name, "test_") && !strings.HasSuffix(name, "_test.py")
 }

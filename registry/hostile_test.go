@@ -199,3 +199,28 @@ func TestDescriptionsWithControlCharacters(t *testing.T) {
 		t.Errorf("of another plugin: %v", err)
 	}
 }
+
+// What is not in the list of sums of a folder that is ready is seen whatever its name; what stays behind is no matter.
+func TestSurplusInReadyFolder(t *testing.T) {
+	p, err := build(t, install(t, t.TempDir(), "acme", strings.Replace(described, "./anything", "sh", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(p.Dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p.Dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(".cache/x")
+	put("__pycache__/x.pyc")
+	if q, err := store(t).Install(t.Context(), p.Dir, false); err != nil || q.Digest != p.Digest {
+		t.Errorf("%+v, %v", q, err)
+	}
+	put("a:b.txt")
+	_, err = store(t).Install(t.Context(), p.Dir, false)
+	contains(t, err, fault.Plugin, "a:b.txt: is surplus")
+}

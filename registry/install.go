@@ -127,7 +127,7 @@ func unchanged(dir string) error {
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(wrong, func(name, _ string) bool { return oddName(name) != "" }) // they stay behind
+	maps.DeleteFunc(wrong, func(name, _ string) bool { return staysBehind(name) })
 	return differing(dir, wrong, "get the plugin again")
 }
 

@@ -185,10 +185,8 @@ func oddName(name string) string {
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == '\\' || r == ':' }):
 		return "has characters that names do not have on all machines"
 	}
-	for part := range strings.SplitSeq(name, "/") {
-		if strings.HasPrefix(part, ".") || part == "__pycache__" || strings.HasSuffix(part, ".pyc") {
-			return "is hidden, or what Python caches"
-		}
+	if staysBehind(name) {
+		return "is hidden, or what Python caches"
 	}
 	return ""
 }
